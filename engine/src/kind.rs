@@ -1,0 +1,317 @@
+//! What a type of resource must be able to do, and nothing more.
+//!
+//! A [`Kind`] knows one type of resource: its typed specification, which changes it can make in place, and the calls
+//! that read, create, update, delete and find it. It holds no policy. Polling until [`Readiness::Ready`], retries by
+//! [`ErrorClass`], deadlines, concurrency, tags, progress and journaling belong to the engine.
+//!
+//! Kinds are written against the typed trait and used through its erased twin [`AnyKind`], which every [`Kind`] is.
+
+use crate::address::{Address, Deployment, OperationId};
+use futures::future::BoxFuture;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Who a resource belongs to: the tags `forge:deployment`, `forge:address`, `forge:operation` set at creation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tags {
+    /// The deployment.
+    pub deployment: Deployment,
+    /// The resource's address in it.
+    pub address: Address,
+    /// The operation that created it.
+    pub operation: OperationId,
+}
+
+/// Whether a resource can be used yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// It can be used.
+    Ready,
+    /// Not yet; the message says what it waits for, for the progress line.
+    Waiting(String),
+    /// It never will be; the message says why.
+    Failed(String),
+}
+
+/// What the world says of one resource.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// The provider's identifier.
+    pub id: String,
+    /// The outputs known by now, by name.
+    pub outputs: BTreeMap<String, Json>,
+    /// The specification as the world has it, with the same fields as the kind's; fields that cannot be read back are
+    /// absent and take no part in drift.
+    pub spec: BTreeMap<String, Json>,
+    /// Whether it can be used yet.
+    pub readiness: Readiness,
+    /// Its tags, where it has them.
+    pub tags: Option<Tags>,
+}
+
+/// What it takes to change a field of a specification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// An update of the living resource.
+    InPlace,
+    /// The old one goes, then the new one comes: they cannot exist side by side.
+    ReplaceDeleteFirst,
+    /// The new one comes, dependents move over, the old one goes.
+    ReplaceCreateFirst,
+    /// It cannot be done at all; the plan is refused with the reason.
+    Forbidden(&'static str),
+}
+
+/// Which retry policy an error falls under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorClass {
+    /// Slow down and try again.
+    Throttled,
+    /// A fault that passes: try again.
+    Transient,
+    /// Something that exists is not visible there yet: try again.
+    NotYetVisible,
+    /// No capacity: another placement may have some.
+    Capacity,
+    /// It will fail the same way again.
+    Terminal,
+}
+
+/// A call that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct KindError {
+    /// Which retry policy applies.
+    pub class: ErrorClass,
+    /// What failed and why, in the provider's words where it has any.
+    pub message: String,
+    /// What to do, where that is known.
+    pub help: Option<String>,
+    /// The cause.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl KindError {
+    /// An error that will not go away by itself.
+    pub fn terminal(message: impl Into<String>) -> Self {
+        Self { class: ErrorClass::Terminal, message: message.into(), help: None, source: None }
+    }
+
+    /// A terminal error with its cause.
+    pub fn caused(message: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { class: ErrorClass::Terminal, message: message.into(), help: None, source: Some(source.into()) }
+    }
+
+    /// The same error with advice.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// Called by a kind the moment the provider has returned an identifier, before anything else is awaited; the engine
+/// makes it durable.
+pub type OnIdentifier<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
+/// One type of resource.
+pub trait Kind: Send + Sync + 'static {
+    /// Its specification. Unknown fields must be refused (`#[serde(deny_unknown_fields)]`).
+    type Spec: Serialize + DeserializeOwned + JsonSchema + Send + Sync;
+
+    /// `target.name`, the same as its file: `local.bucket`.
+    const NAME: &'static str;
+    /// The outputs that it has once it is ready.
+    const OUTPUTS: &'static [&'static str];
+    /// True when deleting it destroys a user's data: needs consent.
+    const HOLDS_DATA: bool = false;
+    /// For how long after creation the provider may not show it yet.
+    const VISIBILITY: Duration = Duration::ZERO;
+    /// For how long to wait for [`Readiness::Ready`] before giving up.
+    const READY_DEADLINE: Duration = Duration::from_secs(60);
+
+    /// What it takes to change `field` (top-level name) from `before` to `after`.
+    fn effect(&self, field: &str, before: &Self::Spec, after: &Self::Spec) -> Effect;
+
+    /// The resource with this identifier; none when there is no such thing (any more).
+    fn read(&self, id: &str) -> impl Future<Output = Result<Option<Observed>, KindError>> + Send;
+
+    /// Creates it. Must be safe to repeat with the same operation where the provider takes a client token.
+    fn create(
+        &self,
+        spec: &Self::Spec,
+        tags: &Tags,
+        on_identifier: OnIdentifier<'_>,
+    ) -> impl Future<Output = Result<Observed, KindError>> + Send;
+
+    /// Changes it in place.
+    fn update(
+        &self,
+        id: &str,
+        before: Option<&Self::Spec>,
+        after: &Self::Spec,
+        tags: &Tags,
+    ) -> impl Future<Output = Result<Observed, KindError>> + Send;
+
+    /// Deletes it; deleting what is gone already is no error. With `HOLDS_DATA`, consent has been given.
+    fn delete(&self, id: &str) -> impl Future<Output = Result<(), KindError>> + Send;
+
+    /// Every resource of this kind that carries the deployment's tag.
+    fn list(&self, deployment: &Deployment) -> impl Future<Output = Result<Vec<Observed>, KindError>> + Send;
+}
+
+/// [`Kind`] with its types erased; implemented by every [`Kind`].
+pub trait AnyKind: Send + Sync {
+    /// [`Kind::NAME`].
+    fn name(&self) -> &'static str;
+    /// [`Kind::OUTPUTS`].
+    fn outputs(&self) -> &'static [&'static str];
+    /// [`Kind::HOLDS_DATA`].
+    fn holds_data(&self) -> bool;
+    /// [`Kind::VISIBILITY`].
+    fn visibility(&self) -> Duration;
+    /// [`Kind::READY_DEADLINE`].
+    fn ready_deadline(&self) -> Duration;
+    /// The JSON Schema of the specification.
+    fn schema(&self) -> Json;
+    /// Checks a specification; returns it in normal form, defaults filled in.
+    ///
+    /// # Errors
+    /// What serde says of the first thing that does not fit.
+    fn normalize(&self, spec: &Json) -> Result<Json, String>;
+    /// [`Kind::effect`]; both specifications have been normalised.
+    ///
+    /// # Errors
+    /// When one of them does not fit after all (a record of another version).
+    fn effect(&self, field: &str, before: &Json, after: &Json) -> Result<Effect, String>;
+    /// [`Kind::read`].
+    fn read<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Observed>, KindError>>;
+    /// [`Kind::create`].
+    fn create<'a>(
+        &'a self,
+        spec: &'a Json,
+        tags: &'a Tags,
+        on_identifier: OnIdentifier<'a>,
+    ) -> BoxFuture<'a, Result<Observed, KindError>>;
+    /// [`Kind::update`].
+    fn update<'a>(
+        &'a self,
+        id: &'a str,
+        before: Option<&'a Json>,
+        after: &'a Json,
+        tags: &'a Tags,
+    ) -> BoxFuture<'a, Result<Observed, KindError>>;
+    /// [`Kind::delete`].
+    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), KindError>>;
+    /// [`Kind::list`].
+    fn list<'a>(&'a self, deployment: &'a Deployment) -> BoxFuture<'a, Result<Vec<Observed>, KindError>>;
+}
+
+fn parse<S: DeserializeOwned>(kind: &str, spec: &Json) -> Result<S, KindError> {
+    S::deserialize(spec).map_err(|error| KindError::caused(format!("the specification does not fit {kind}"), error))
+}
+
+impl<K: Kind> AnyKind for K {
+    fn name(&self) -> &'static str {
+        K::NAME
+    }
+
+    fn outputs(&self) -> &'static [&'static str] {
+        K::OUTPUTS
+    }
+
+    fn holds_data(&self) -> bool {
+        K::HOLDS_DATA
+    }
+
+    fn visibility(&self) -> Duration {
+        K::VISIBILITY
+    }
+
+    fn ready_deadline(&self) -> Duration {
+        K::READY_DEADLINE
+    }
+
+    fn schema(&self) -> Json {
+        schemars::schema_for!(K::Spec).to_value()
+    }
+
+    fn normalize(&self, spec: &Json) -> Result<Json, String> {
+        let typed = K::Spec::deserialize(spec).map_err(|error| error.to_string())?;
+        serde_json::to_value(&typed).map_err(|error| error.to_string())
+    }
+
+    fn effect(&self, field: &str, before: &Json, after: &Json) -> Result<Effect, String> {
+        let before = K::Spec::deserialize(before).map_err(|error| error.to_string())?;
+        let after = K::Spec::deserialize(after).map_err(|error| error.to_string())?;
+        Ok(Kind::effect(self, field, &before, &after))
+    }
+
+    fn read<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Observed>, KindError>> {
+        Box::pin(Kind::read(self, id))
+    }
+
+    fn create<'a>(
+        &'a self,
+        spec: &'a Json,
+        tags: &'a Tags,
+        on_identifier: OnIdentifier<'a>,
+    ) -> BoxFuture<'a, Result<Observed, KindError>> {
+        Box::pin(async move { Kind::create(self, &parse(K::NAME, spec)?, tags, on_identifier).await })
+    }
+
+    fn update<'a>(
+        &'a self,
+        id: &'a str,
+        before: Option<&'a Json>,
+        after: &'a Json,
+        tags: &'a Tags,
+    ) -> BoxFuture<'a, Result<Observed, KindError>> {
+        Box::pin(async move {
+            // A record that an older version wrote may not fit any more; the update then knows no 'before'.
+            let before = before.and_then(|before| K::Spec::deserialize(before).ok());
+            Kind::update(self, id, before.as_ref(), &parse(K::NAME, after)?, tags).await
+        })
+    }
+
+    fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), KindError>> {
+        Box::pin(Kind::delete(self, id))
+    }
+
+    fn list<'a>(&'a self, deployment: &'a Deployment) -> BoxFuture<'a, Result<Vec<Observed>, KindError>> {
+        Box::pin(Kind::list(self, deployment))
+    }
+}
+
+/// The kinds at hand, by name.
+#[derive(Clone, Default)]
+pub struct Kinds(BTreeMap<&'static str, Arc<dyn AnyKind>>);
+
+impl Kinds {
+    /// Adds a kind.
+    #[must_use]
+    pub fn with(mut self, kind: impl AnyKind + 'static) -> Self {
+        self.0.insert(kind.name(), Arc::new(kind));
+        self
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<dyn AnyKind>> {
+        self.0.get(name)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn AnyKind>> {
+        self.0.values()
+    }
+}

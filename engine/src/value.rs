@@ -1,0 +1,127 @@
+//! Values of a resource's specification, some of which are not known before apply.
+//!
+//! The plan must be complete before anything is touched, yet an identifier that a cloud will give out is not known by
+//! then. [`Value::Output`] stands for it. It is resolved by [`Value::resolve`] when the step that needs it starts; by
+//! then every resource that it refers to has finished.
+
+use crate::address::Address;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// A value, perhaps with parts that are known only after apply.
+///
+/// Mappings are ordered by key so that the same specification always has the same bytes, and hence the same hash.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Value {
+    /// No value.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// An integer or a float, as JSON has it.
+    Number(serde_json::Number),
+    /// Text.
+    String(String),
+    /// A sequence.
+    List(Vec<Value>),
+    /// A mapping.
+    Map(BTreeMap<String, Value>),
+    /// An output of a resource, known once that resource exists.
+    Output(Output),
+    /// Text with unknown parts, joined without a separator.
+    Concat(Vec<Value>),
+}
+
+/// An output of a resource: `network.vpc` and `id`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Output {
+    /// The resource.
+    pub address: Address,
+    /// The name of its output, one of its kind's.
+    pub name: String,
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.address, self.name)
+    }
+}
+
+impl Value {
+    /// True when nothing in it waits for apply.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.outputs().is_empty()
+    }
+
+    /// Every output that it waits for.
+    #[must_use]
+    pub fn outputs(&self) -> BTreeSet<&Output> {
+        let mut found = BTreeSet::new();
+        self.collect_outputs(&mut found);
+        found
+    }
+
+    fn collect_outputs<'a>(&'a self, found: &mut BTreeSet<&'a Output>) {
+        match self {
+            Self::Output(output) => {
+                found.insert(output);
+            }
+            Self::List(items) | Self::Concat(items) => items.iter().for_each(|item| item.collect_outputs(found)),
+            Self::Map(entries) => entries.values().for_each(|item| item.collect_outputs(found)),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) => {}
+        }
+    }
+
+    /// The value as JSON, with every unknown replaced by what `lookup` says.
+    ///
+    /// # Errors
+    /// The first output that `lookup` does not know.
+    pub fn resolve<F>(&self, lookup: &F) -> Result<serde_json::Value, Output>
+    where
+        F: Fn(&Output) -> Option<serde_json::Value>,
+    {
+        use serde_json::Value as Json;
+        Ok(match self {
+            Self::Null => Json::Null,
+            Self::Bool(value) => Json::Bool(*value),
+            Self::Number(value) => Json::Number(value.clone()),
+            Self::String(value) => Json::String(value.clone()),
+            Self::List(items) => Json::Array(items.iter().map(|item| item.resolve(lookup)).collect::<Result<_, _>>()?),
+            Self::Map(entries) => Json::Object(
+                entries.iter().map(|(key, item)| Ok((key.clone(), item.resolve(lookup)?))).collect::<Result<_, _>>()?,
+            ),
+            Self::Output(output) => lookup(output).ok_or_else(|| output.clone())?,
+            Self::Concat(parts) => {
+                let mut text = String::new();
+                for part in parts {
+                    match part.resolve(lookup)? {
+                        Json::String(part) => text.push_str(&part),
+                        other => text.push_str(&other.to_string()),
+                    }
+                }
+                Json::String(text)
+            }
+        })
+    }
+
+    /// The value as JSON when nothing in it is unknown.
+    #[must_use]
+    pub fn to_json(&self) -> Option<serde_json::Value> {
+        self.resolve(&|_: &Output| None).ok()
+    }
+}
+
+impl From<serde_json::Value> for Value {
+    fn from(json: serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        match json {
+            Json::Null => Self::Null,
+            Json::Bool(value) => Self::Bool(value),
+            Json::Number(value) => Self::Number(value),
+            Json::String(value) => Self::String(value),
+            Json::Array(items) => Self::List(items.into_iter().map(Self::from).collect()),
+            Json::Object(entries) => Self::Map(entries.into_iter().map(|(key, item)| (key, item.into())).collect()),
+        }
+    }
+}
