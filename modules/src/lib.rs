@@ -1,1 +1,25 @@
-//! To be filled.
+//! What a blueprint can ask for: modules in YAML, and the kinds behind them in Rust.
+//!
+//! A module is a directory with a `module.yaml`; those here are embedded in the binary ([`MODULES`]). Kinds are grouped by
+//! target, one file each: one more kind is a file and a line in its target's `kinds`.
+
+pub mod local;
+
+/// A module that is embedded in the binary.
+#[derive(Debug, Clone, Copy)]
+pub struct Embedded {
+    /// What `use:` says.
+    pub name: &'static str,
+    /// Its `module.yaml`.
+    pub text: &'static str,
+}
+
+macro_rules! modules {
+    ($($name:literal),* $(,)?) => {
+        /// The modules that forge ships.
+        pub const MODULES: &[Embedded] =
+            &[$(Embedded { name: $name, text: include_str!(concat!("../", $name, "/module.yaml")) }),*];
+    };
+}
+
+modules!["eks", "fsx-lustre", "gpu-nodes", "s3", "vpc"];
