@@ -321,10 +321,11 @@ impl Gang<'_> {
     fn start_worker(&mut self, rank: Rank, local_rank: u32, master: &Master, socket: &str) -> io::Result<()> {
         let environment = self.environment(rank, local_rank, master, socket);
         let output = self.directory().join(format!("rank-{rank}.log"));
+        let code = run_directory(self.context, self.assignment).join("code");
         let launch = Launch {
             command: &self.spec.command,
             environment: &environment,
-            directory: &run_directory(self.context, self.assignment).join("code"),
+            directory: &self.spec.workdir.as_ref().map_or(code.clone(), |workdir| code.join(workdir)),
             output: &output,
         };
         let mut child = supervise::launch(&self.context.program, &launch)?;

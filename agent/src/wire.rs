@@ -187,6 +187,9 @@ pub struct RunSpec {
     pub job: String,
     /// Program and arguments of every worker, run in the unpacked package.
     pub command: Vec<String>,
+    /// Where in the package workers start; its root when absent.
+    #[serde(default)]
+    pub workdir: Option<String>,
     /// Additional environment.
     pub env: BTreeMap<String, String>,
     /// The user's code.

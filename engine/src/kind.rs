@@ -29,7 +29,8 @@ pub struct Tags {
 }
 
 /// Whether a resource can be used yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Readiness {
     /// It can be used.
     Ready,
@@ -40,7 +41,7 @@ pub enum Readiness {
 }
 
 /// What the world says of one resource.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
     /// The provider's identifier.
     pub id: String,
@@ -132,6 +133,9 @@ pub trait Kind: Send + Sync + 'static {
     const NAME: &'static str;
     /// The outputs that it has once it is ready.
     const OUTPUTS: &'static [&'static str];
+    /// The outputs that an update in place may change. The plan shows dependents that refer to them as changing too;
+    /// all others keep their values for as long as the resource lives.
+    const VOLATILE_OUTPUTS: &'static [&'static str] = &[];
     /// True when deleting it destroys a user's data: needs consent.
     const HOLDS_DATA: bool = false;
     /// For how long after creation the provider may not show it yet.
@@ -175,6 +179,8 @@ pub trait AnyKind: Send + Sync {
     fn name(&self) -> &'static str;
     /// [`Kind::OUTPUTS`].
     fn outputs(&self) -> &'static [&'static str];
+    /// [`Kind::VOLATILE_OUTPUTS`].
+    fn volatile_outputs(&self) -> &'static [&'static str];
     /// [`Kind::HOLDS_DATA`].
     fn holds_data(&self) -> bool;
     /// [`Kind::VISIBILITY`].
@@ -227,6 +233,10 @@ impl<K: Kind> AnyKind for K {
 
     fn outputs(&self) -> &'static [&'static str] {
         K::OUTPUTS
+    }
+
+    fn volatile_outputs(&self) -> &'static [&'static str] {
+        K::VOLATILE_OUTPUTS
     }
 
     fn holds_data(&self) -> bool {

@@ -244,7 +244,13 @@ impl Directory {
 }
 
 fn etag(bytes: &[u8]) -> ETag {
-    ETag(hex(&Sha256::digest(bytes)))
+    ETag(sha256(bytes))
+}
+
+/// SHA-256 in lower-case hex.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 /// Lower-case hex.

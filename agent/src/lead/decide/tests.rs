@@ -11,6 +11,7 @@ fn spec() -> RunSpec {
         run: "train-1".into(),
         job: "train".into(),
         command: vec!["true".into()],
+        workdir: None,
         env: BTreeMap::new(),
         package: Package { key: String::new(), sha256: String::new(), bytes: 0 },
         nodes: 2,

@@ -1,0 +1,151 @@
+//! Values inside the expression engine, so that what is known only after apply can pass through it but never be
+//! looked at.
+//!
+//! The engine gets no copy of the scope but [`View`]s that hand out parts on demand. Each time a part is handed out that
+//! is unknown, it goes out as a [`Ticket`] with a number of its own. After evaluation every ticket must have come back as
+//! (part of) the result. One that did not has been compared, tested, joined or counted: a computation on an unknown
+//! value, whatever the result looks like.
+
+use forge_engine::value::Value;
+use minijinja::value::{Enumerator, Object, ObjectRepr, Value as Jinja, ValueKind};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The tickets handed out during one evaluation; a ticket's number is its index.
+#[derive(Debug, Default)]
+pub(crate) struct Book(Mutex<Vec<Value>>);
+
+impl Book {
+    fn hand_out(self: &Arc<Self>, value: &Value) -> Ticket {
+        let mut tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tickets.push(value.clone());
+        Ticket { number: tickets.len() - 1, value: value.clone() }
+    }
+
+    /// The name of the first unknown value whose ticket is not among these.
+    pub(crate) fn missing(&self, returned: &[usize]) -> Option<String> {
+        let tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = tickets.iter().enumerate().find(|(number, _)| !returned.contains(number));
+        missing.map(|(_, value)| value.outputs().first().map_or_else(String::new, ToString::to_string))
+    }
+}
+
+/// Stands for an unknown value.
+#[derive(Debug)]
+struct Ticket {
+    number: usize,
+    value: Value,
+}
+
+impl Object for Ticket {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+}
+
+/// A list or a mapping of the scope.
+#[derive(Debug)]
+struct View {
+    value: Arc<Value>,
+    book: Arc<Book>,
+}
+
+impl Object for View {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        match *self.value {
+            Value::List(_) => ObjectRepr::Seq,
+            _ => ObjectRepr::Map,
+        }
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Jinja) -> Option<Jinja> {
+        let part = match &*self.value {
+            Value::List(items) => items.get(key.as_usize()?),
+            Value::Map(entries) => entries.get(key.as_str()?),
+            _ => None,
+        };
+        part.map(|part| enter(&Arc::new(part.clone()), &self.book))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        match &*self.value {
+            Value::List(items) => Enumerator::Seq(items.len()),
+            Value::Map(entries) => Enumerator::Values(entries.keys().map(Jinja::from).collect()),
+            _ => Enumerator::Empty,
+        }
+    }
+}
+
+/// The names that an expression can start with.
+#[derive(Debug)]
+pub(crate) struct Root {
+    pub(crate) names: Arc<BTreeMap<String, Arc<Value>>>,
+    pub(crate) book: Arc<Book>,
+}
+
+impl Object for Root {
+    fn get_value(self: &Arc<Self>, key: &Jinja) -> Option<Jinja> {
+        self.names.get(key.as_str()?).map(|value| enter(value, &self.book))
+    }
+}
+
+/// A value on its way into the engine.
+fn enter(value: &Arc<Value>, book: &Arc<Book>) -> Jinja {
+    match &**value {
+        Value::Null => Jinja::from(()),
+        Value::Bool(value) => Jinja::from(*value),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => Jinja::from(number),
+            (None, Some(number)) => Jinja::from(number),
+            (None, None) => Jinja::from(number.as_f64().unwrap_or_default()),
+        },
+        Value::String(text) => Jinja::from(text.as_str()),
+        Value::List(_) | Value::Map(_) => Jinja::from_object(View { value: Arc::clone(value), book: Arc::clone(book) }),
+        Value::Output(_) | Value::Concat(_) => Jinja::from_object(book.hand_out(value)),
+    }
+}
+
+/// A result on its way back; `returned` collects the tickets in it. The error says what it is that is no value.
+pub(crate) fn leave(result: &Jinja, returned: &mut Vec<usize>) -> Result<Value, String> {
+    if let Some(ticket) = result.downcast_object_ref::<Ticket>() {
+        returned.push(ticket.number);
+        return Ok(ticket.value.clone());
+    }
+    if let Some(view) = result.downcast_object_ref::<View>() {
+        return Ok((*view.value).clone());
+    }
+    Ok(match result.kind() {
+        ValueKind::None => Value::Null,
+        ValueKind::Bool => Value::Bool(result.is_true()),
+        ValueKind::Number => Value::Number(number(result)?),
+        ValueKind::String => Value::String(result.as_str().unwrap_or_default().to_owned()),
+        ValueKind::Seq | ValueKind::Iterable => {
+            let items = result.try_iter().map_err(|error| error.to_string())?;
+            Value::List(items.map(|item| leave(&item, returned)).collect::<Result<_, _>>()?)
+        }
+        ValueKind::Map => {
+            let mut entries = BTreeMap::new();
+            for key in result.try_iter().map_err(|error| error.to_string())? {
+                let item = result.get_item(&key).map_err(|error| error.to_string())?;
+                let name = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
+                entries.insert(name, leave(&item, returned)?);
+            }
+            Value::Map(entries)
+        }
+        ValueKind::Undefined => return Err("it has no value".to_owned()),
+        _ => return Err("it is neither text, a number, a bool, a list nor a mapping".to_owned()),
+    })
+}
+
+fn number(result: &Jinja) -> Result<serde_json::Number, String> {
+    if result.is_integer() {
+        return i64::try_from(result.clone())
+            .map(Into::into)
+            .or_else(|_| u64::try_from(result.clone()).map(Into::into))
+            .map_err(|_| format!("{result} does not fit 64 bits"));
+    }
+    f64::try_from(result.clone())
+        .ok()
+        .and_then(serde_json::Number::from_f64)
+        .ok_or_else(|| format!("{result} is no finite number"))
+}

@@ -1,0 +1,108 @@
+//! What users see of broken blueprints, whole.
+
+mod setup;
+
+use forge_blueprints::{ModuleSource, Override};
+use setup::{local, outcome};
+
+#[test]
+fn everything_wrong_with_a_blueprint_is_said_at_once() {
+    insta::assert_snapshot!(local(include_str!("broken.yaml")).text());
+}
+
+#[test]
+fn traps_of_yaml() {
+    let cases: [(&str, &[u8]); 14] = [
+        ("tab", b"forge: v1\nmodules:\n\tdata: { use: s3 }\n"),
+        ("expression in brackets", b"forge: v1\nmodules: { a: { use: s3, with: { network: ${network} } } }\n"),
+        ("anchor, alias, merge key", b"vars: &v { a: 1 }\nmodules:\n  <<: *v\n  b: *missing\n"),
+        ("documents", b"forge: v1\n---\nforge: v1\n"),
+        ("tag", b"name: !secret x\n"),
+        ("not UTF-8", b"forge: v1\nname: caf\xe9\n"),
+        ("norway", b"forge: v1\nname: n\ntarget: local\nmodules: { d: { use: s3, with: { versioning: no } } }\n"),
+        ("number", b"forge: v1\nname: .nan\nvars: { a: { type: int, default: 99999999999999999999 } }\n"),
+        ("not a mapping", b"- forge: v1\n"),
+        ("empty", b""),
+        ("unclosed", b"forge: v1\nname: \"abc\n"),
+        ("complex key", b"? [a, b]\n: c\nforge: v1\nname: k\ntarget: local\n"),
+        ("nul", b"forge: v1\nname: a\0b\n"),
+        ("version", b"forge: 1\nname: Bad_Name\ntarget: lokal\n"),
+    ];
+    let said: Vec<String> =
+        cases.iter().map(|(name, bytes)| format!("# {name}\n\n{}", outcome(bytes, &[], None, &[]).text())).collect();
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn documents_too_large_and_too_deep_are_refused() {
+    let large = format!("forge: v1 #{}\n", "x".repeat(1 << 20));
+    let deep = "[".repeat(100_000);
+    let deep_blocks: String = (0..200).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    for (text, id) in [(large, "yaml-too-large"), (deep, "yaml-too-deep"), (deep_blocks, "yaml-too-deep")] {
+        let outcome = local(&text);
+        assert_eq!(outcome.findings.iter().map(|finding| finding.id).collect::<Vec<_>>(), [id]);
+        assert!(outcome.text().len() < 2000, "{}", outcome.text());
+    }
+}
+
+#[test]
+fn wrong_values_from_the_command_line() {
+    let overrides = [
+        Override { name: "nodes", text: "many", origin: "FORGE_VAR_nodes" },
+        Override { name: "noodes", text: "2", origin: "--var" },
+    ];
+    insta::assert_snapshot!(outcome(setup::EXAMPLE.as_bytes(), &overrides, Some("cloud"), &[]).text());
+}
+
+#[test]
+fn modules_that_do_not_run_on_the_target() {
+    insta::assert_snapshot!(outcome(setup::EXAMPLE.as_bytes(), &[], None, &[]).text());
+}
+
+#[test]
+fn findings_inside_a_module_show_both_places() {
+    let module = ModuleSource { name: "mine", document: "mine/module.yaml", text: include_str!("broken-module.yaml") };
+    let blueprint = "forge: v1\nname: both\ntarget: local\nmodules:\n  data: { use: s3 }\n  m:\n    use: mine\n    with:\n      size: big\n";
+    insta::assert_snapshot!(outcome(blueprint.as_bytes(), &[], None, &[module]).text());
+}
+
+#[test]
+fn a_definition_that_does_not_fit_is_shown_where_it_is_used() {
+    let text = "module: other\ninputs:\n  a: { type: strin }\n  b: { type: int, min: x, enum: [1, two] }\n  \
+        c: { type: module, default: 5 }\n  d: { type: string, pattern: '(' }\ntargets:\n  locl: {}\n  local: { resorces: {} }\n";
+    let module = ModuleSource { name: "mine", document: "mine/module.yaml", text };
+    let blueprint = "forge: v1\nname: both\ntarget: local\nmodules: { m: { use: mine } }\n";
+    insta::assert_snapshot!(outcome(blueprint.as_bytes(), &[], None, &[module]).text());
+}
+
+#[test]
+fn expressions_cannot_exhaust_the_machine() {
+    let nested = format!("{}1{}", "(".repeat(5000), ")".repeat(5000));
+    let long = format!("1{}", " + 1".repeat(200_000));
+    let links = ["-", "not ", "+1", ".a", "|f", "[0]", " if 1", "()", "~1", "==1", "[", "{1:", "(", "1 if 1 else "];
+    let chain =
+        |start: &'static str| links.into_iter().map(move |link| format!("{start}{}1", link.repeat(1000 / link.len())));
+    let chains: Vec<String> = chain("").chain(chain("vars")).collect();
+    let mut bombs = vec![
+        "'x' * 10000000000",
+        "('x' * 1000000) * 1000000",
+        "[1] * 10000000000",
+        "range(100000) | list * 1000000",
+        "'%1000000000d' | format(1)",
+        "'x' | indent(4000000000)",
+        "'x' | center(4000000000)",
+        "2 ** 100000",
+        "9223372036854775807 * 9223372036854775807 * 9223372036854775807",
+        "range(10000000000)",
+        "[[[[[[1]*9]*9]*9]*9]*9]*9",
+        &nested,
+        &long,
+    ];
+    bombs.extend(chains.iter().map(String::as_str));
+    for bomb in bombs {
+        let text = setup::EXAMPLE.replace("10.0.0.0/16", &format!("\"${{{bomb}}}\""));
+        let outcome = local(&text);
+        assert!(outcome.expanded.is_none() || bomb.starts_with('-'), "{bomb}");
+        assert!(outcome.findings.iter().all(|finding| finding.summary.len() < 1000));
+    }
+}

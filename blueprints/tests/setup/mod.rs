@@ -1,0 +1,112 @@
+//! What the tests expand with: kinds that have the shapes of the real ones and do nothing, and the built-in modules.
+
+#![allow(dead_code)]
+
+use forge_blueprints::{Expanded, ModuleSource, Override, Request, Sources, Target, expand};
+use forge_engine::address::Deployment;
+use forge_engine::diag::Diagnostic;
+use forge_engine::kind::{Effect, Kind, KindError, Kinds, Observed, OnIdentifier, Tags};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[path = "../../../cli/src/render.rs"]
+pub(crate) mod render;
+
+macro_rules! kind {
+    ($kind:ident, $spec:ident, $name:literal, $outputs:expr, { $($field:ident: $type:ty),* }) => {
+        #[derive(Debug, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub(crate) struct $spec { $(pub(crate) $field: $type),* }
+
+        pub(crate) struct $kind;
+
+        impl Kind for $kind {
+            type Spec = $spec;
+            const NAME: &'static str = $name;
+            const OUTPUTS: &'static [&'static str] = $outputs;
+
+            fn effect(&self, _: &str, _: &$spec, _: &$spec) -> Effect {
+                Effect::InPlace
+            }
+
+            async fn read(&self, _: &str) -> Result<Option<Observed>, KindError> {
+                Ok(None)
+            }
+
+            async fn create(&self, _: &$spec, _: &Tags, _: OnIdentifier<'_>) -> Result<Observed, KindError> {
+                Err(KindError::terminal("not in tests"))
+            }
+
+            async fn update(&self, _: &str, _: Option<&$spec>, _: &$spec, _: &Tags) -> Result<Observed, KindError> {
+                Err(KindError::terminal("not in tests"))
+            }
+
+            async fn delete(&self, _: &str) -> Result<(), KindError> {
+                Ok(())
+            }
+
+            async fn list(&self, _: &Deployment) -> Result<Vec<Observed>, KindError> {
+                Ok(Vec::new())
+            }
+        }
+    };
+}
+
+kind!(Bucket, BucketSpec, "local.bucket", &["id", "url", "path"], {});
+kind!(Directory, DirectorySpec, "local.directory", &["path"], { capacity_gib: u64 });
+kind!(Fleet, FleetSpec, "local.fleet", &["id", "nodes", "status"], {
+    nodes: u32, spares: u32, workers_per_node: u32, bucket: String, scratch: Option<String>
+});
+
+pub(crate) fn kinds(target: Target) -> Kinds {
+    match target {
+        Target::Local => Kinds::default().with(Bucket).with(Directory).with(Fleet),
+        Target::Aws | Target::Hosts => Kinds::default(),
+    }
+}
+
+macro_rules! module {
+    ($name:literal) => {
+        ModuleSource {
+            name: $name,
+            document: concat!("modules/", $name, "/module.yaml"),
+            text: include_str!(concat!("../../../modules/", $name, "/module.yaml")),
+        }
+    };
+}
+
+pub(crate) const MODULES: [ModuleSource<'static>; 5] =
+    [module!("vpc"), module!("s3"), module!("fsx-lustre"), module!("eks"), module!("gpu-nodes")];
+
+/// The example of the language's documentation.
+pub(crate) const EXAMPLE: &str = include_str!("../example.yaml");
+
+pub(crate) struct Outcome {
+    pub(crate) sources: Sources,
+    pub(crate) expanded: Option<Expanded>,
+    pub(crate) findings: Vec<Diagnostic>,
+}
+
+impl Outcome {
+    /// The findings as users see them.
+    pub(crate) fn text(&self) -> String {
+        render::render(&self.findings, &self.sources, false)
+    }
+}
+
+pub(crate) fn outcome(
+    bytes: &[u8],
+    overrides: &[Override<'_>],
+    target: Option<&str>,
+    extra: &[ModuleSource<'_>],
+) -> Outcome {
+    let modules: Vec<ModuleSource<'_>> = MODULES.iter().chain(extra).copied().collect();
+    let request = Request { name: "blueprint.yaml", bytes, overrides, target, modules: &modules, kinds: &kinds };
+    let (sources, expanded, findings) = expand(&request);
+    Outcome { sources, expanded, findings }
+}
+
+/// A blueprint's outcome on this machine.
+pub(crate) fn local(text: &str) -> Outcome {
+    outcome(text.as_bytes(), &[], Some("local"), &[])
+}

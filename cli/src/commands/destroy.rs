@@ -1,0 +1,75 @@
+use super::Setting;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::project::{Current, OWN, kinds};
+use crate::site::{Site, exit_of, runtime};
+use crate::ui::JSON_VERSION;
+use crate::view;
+use forge_blueprints::{Sources, Target};
+use forge_engine::plan::{DestroyOptions, plan_destroy};
+use serde_json::json;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Only these modules, and what depends on them
+    modules: Vec<String>,
+    /// Delete buckets and file systems too, with everything in them
+    #[arg(long)]
+    delete_data: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failure> {
+    let ui = setting.ui;
+    let Some(current) = Current::load(&setting.directory)? else {
+        ui.say(format!("nothing is up in {}", setting.directory.display()));
+        return Ok(Exit::Done);
+    };
+    let target = Target::parse(&current.target).ok_or_else(|| {
+        Failure::new(format!("this forge does not know target {}", current.target)).help("Use the forge that put it up.")
+    })?;
+    let home = current.home(&setting.directory);
+    let runtime = runtime()?;
+    let site = Site::open(&home, &current.deployment, kinds(target, &home), "forge destroy")?;
+    let observations = runtime.block_on(site.look(true))?;
+    let everything = arguments.modules.is_empty();
+    let options = DestroyOptions {
+        delete_data: arguments.delete_data,
+        modules: (!everything).then(|| arguments.modules.iter().cloned().collect()),
+    };
+    let deployment = site.journal.deployment().clone();
+    let plan = plan_destroy(&deployment, &site.journal.state(), &observations, &site.kinds, &options)
+        .map_err(|findings| Failure::findings(Sources::default(), findings))?;
+    if ui.json {
+        ui.document(&json!({"v": JSON_VERSION, "plan": plan}));
+    } else {
+        view::plan::show(ui, &plan);
+    }
+    if plan.has_changes() && !arguments.yes && !ui.confirm("Delete it?")? {
+        ui.say("nothing was done");
+        return Ok(Exit::Fixable);
+    }
+    let outcome = runtime.block_on(site.apply(&plan, ui))?;
+    let exit = exit_of(&outcome);
+    let state = site.journal.state();
+    if everything && outcome.is_complete() && state.is_empty() && plan.kept.is_empty() {
+        site.close_empty()?;
+        let own = setting.directory.join(OWN);
+        std::fs::remove_file(own.join("current.json"))?;
+        // Not empty when another deployment lives beside this blueprint.
+        let _ = std::fs::remove_dir(own);
+    }
+    if !ui.json {
+        view::progress::summary(ui, &outcome);
+        if let Some(left) = &outcome.left_behind {
+            let left: Vec<_> = left.iter().map(|left| format!("{} ({} {})", left.address, left.kind, left.id)).collect();
+            ui.data(format!("left_behind: [{}]", left.join(", ")));
+        }
+        if !plan.kept.is_empty() {
+            ui.say("what holds data stays; forge destroy --delete-data deletes that as well");
+        }
+    }
+    Ok(exit)
+}

@@ -1,0 +1,44 @@
+use super::Setting;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::project::{BlueprintArgs, Project, kinds};
+use crate::site::{look, read_state, runtime};
+use crate::ui::JSON_VERSION;
+use crate::view;
+use forge_blueprints::Sources;
+use forge_engine::plan::{PlanOptions, plan};
+use serde_json::json;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    blueprint: BlueprintArgs,
+    /// End with exit code 3 when there is something to do
+    #[arg(long)]
+    check: bool,
+    /// Ask the world what is there, instead of trusting what was recorded
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    refresh: bool,
+}
+
+pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failure> {
+    let ui = setting.ui;
+    let project = Project::find(&setting.directory, &arguments.blueprint)?;
+    let expanded = project.expand(ui)?;
+    let home = project.home(&expanded);
+    let kinds = kinds(expanded.target, &home);
+    let state = read_state(&home, &expanded.name)?;
+    let desired = &expanded.desired;
+    let observations = runtime()?.block_on(look(&desired.deployment, &state, &kinds, arguments.refresh))?;
+    let plan = plan(desired, &state, &observations, &kinds, &PlanOptions::default())
+        .map_err(|findings| Failure::findings(Sources::default(), findings))?;
+    if ui.json {
+        ui.document(&json!({"v": JSON_VERSION, "plan": plan, "notes": expanded.notes}));
+    } else {
+        for note in &expanded.notes {
+            ui.say(format!("note: {note}"));
+        }
+        view::plan::show(ui, &plan);
+    }
+    Ok(if arguments.check && plan.has_changes() { Exit::Changes } else { Exit::Done })
+}

@@ -1,0 +1,55 @@
+use super::{Setting, nodes, runs};
+use crate::bus::Bus;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::project::Current;
+use crate::site::{read_state, runtime};
+use crate::ui::JSON_VERSION;
+use serde_json::json;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {}
+
+pub(crate) fn run(_: Arguments, setting: &Setting) -> Result<Exit, Failure> {
+    let ui = setting.ui;
+    let current = Current::require(&setting.directory)?;
+    let state = read_state(&current.home(&setting.directory), &current.deployment)?;
+    let bus = Bus::of(&setting.directory).ok();
+    let (cluster, runs) = runtime()?.block_on(async {
+        match &bus {
+            Some(bus) => Ok::<_, Failure>((bus.cluster().await?, bus.runs().await?)),
+            None => Ok((None, Vec::new())),
+        }
+    })?;
+    let has_fleet = state.records.values().any(|record| record.spec.get("nodes").is_some());
+    let lost = cluster.iter().flat_map(|cluster| &cluster.nodes).any(|node| node.state == "quarantined");
+    let healthy = state.pending.is_empty() && !lost && (cluster.is_some() || !has_fleet);
+    if ui.json {
+        ui.document(&json!({"v": JSON_VERSION, "status": {
+            "deployment": current.deployment, "target": current.target, "healthy": healthy,
+            "resources": state.records, "cut_off": state.pending.len(), "cluster": cluster, "runs": runs,
+        }}));
+        return Ok(if healthy { Exit::Done } else { Exit::Unhealthy });
+    }
+    ui.data(format!("{} on target {}", current.deployment, current.target));
+    let rows = state.records.iter().map(|(address, record)| {
+        vec![format!("  {address}"), record.kind.clone(), record.id.clone()]
+    });
+    ui.table(&rows.collect::<Vec<_>>());
+    for pending in state.pending.values() {
+        ui.data(format!("  {}: cut off while {:?}; run the same command again", pending.begin.address, pending.begin.call));
+    }
+    match &cluster {
+        Some(cluster) => {
+            ui.data("");
+            nodes::table(ui, cluster);
+        }
+        None if has_fleet => ui.data("no node leads; `forge up` brings back what is gone"),
+        None => {}
+    }
+    if !runs.is_empty() {
+        ui.data("");
+        runs::table(ui, &runs);
+    }
+    Ok(if healthy { Exit::Done } else { Exit::Unhealthy })
+}

@@ -1,0 +1,79 @@
+use super::Setting;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::project::{BlueprintArgs, Current, Project, kinds};
+use crate::site::{Site, exit_of, runtime};
+use crate::ui::{JSON_VERSION, Ui};
+use crate::view;
+use forge_blueprints::{Expanded, Sources};
+use forge_engine::plan::{PlanOptions, plan};
+use forge_engine::state::State;
+use forge_engine::value::Value;
+use serde_json::json;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    blueprint: BlueprintArgs,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failure> {
+    let ui = setting.ui;
+    let project = Project::find(&setting.directory, &arguments.blueprint)?;
+    let expanded = project.expand(ui)?;
+    if !ui.json {
+        for note in &expanded.notes {
+            ui.say(format!("note: {note}"));
+        }
+    }
+    let home = project.home(&expanded);
+    let runtime = runtime()?;
+    let site = Site::open(&home, &expanded.name, kinds(expanded.target, &home), "forge up")?;
+    let observations = runtime.block_on(site.look(true))?;
+    let plan = plan(&expanded.desired, &site.journal.state(), &observations, &site.kinds, &PlanOptions::default())
+        .map_err(|findings| Failure::findings(Sources::default(), findings))?;
+    if ui.json {
+        ui.document(&json!({"v": JSON_VERSION, "plan": plan, "notes": expanded.notes}));
+    } else {
+        view::plan::show(ui, &plan);
+    }
+    if plan.has_changes() && !arguments.yes && !ui.confirm("Do it?")? {
+        ui.say("nothing was done");
+        return Ok(Exit::Fixable);
+    }
+    // Before the first change, so that `forge destroy` finds whatever a killed `forge up` leaves.
+    let mut current = project.current(&expanded);
+    let earlier = Current::load(&project.directory)?;
+    current.bucket = earlier.filter(|earlier| earlier.deployment == current.deployment).and_then(|old| old.bucket);
+    current.save(&project.directory)?;
+    let outcome = runtime.block_on(site.apply(&plan, ui))?;
+    current.bucket = bucket(&expanded, &site.journal.state());
+    current.save(&project.directory)?;
+    if !ui.json {
+        view::progress::summary(ui, &outcome);
+        farewell(ui, &expanded, outcome.is_complete());
+    }
+    Ok(exit_of(&outcome))
+}
+
+fn farewell(ui: Ui, expanded: &Expanded, complete: bool) {
+    match (complete, expanded.jobs.first()) {
+        (true, Some(job)) if expanded.jobs.len() == 1 => {
+            ui.say(format!("{} is up; next: forge train   (runs {})", expanded.name, job.name));
+        }
+        (true, _) => ui.say(format!("{} is up", expanded.name)),
+        (false, _) => {}
+    }
+}
+
+/// The bucket through which the nodes of this deployment are reached.
+fn bucket(expanded: &Expanded, state: &State) -> Option<String> {
+    let outputs = expanded.modules.values().filter(|outputs| outputs.contains_key("workers_per_node"));
+    outputs.filter_map(|outputs| outputs.get("bucket")).find_map(|bucket: &Value| {
+        let known = bucket.resolve(&|output| state.output(output).cloned()).ok()?;
+        known.as_str().map(str::to_owned)
+    })
+}

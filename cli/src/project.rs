@@ -1,0 +1,247 @@
+//! Which blueprint, and where its deployment's files are.
+//!
+//! Everything that forge writes for a blueprint lies in `.forge/` beside it. `.forge/current.json` says what was put up
+//! last, so that `forge train` and `forge destroy` need no argument in that directory.
+
+use crate::failure::Failure;
+use crate::ui::Ui;
+use forge_blueprints::{Expanded, ModuleSource, Override, Request, Target, expand};
+use forge_engine::address::Deployment;
+use forge_engine::diag::{Diagnostic, has_errors};
+use forge_engine::kind::Kinds;
+use forge_modules::local::{self, Local};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// The directory beside a blueprint that holds all that forge writes.
+pub(crate) const OWN: &str = ".forge";
+/// The blueprint that is meant when none is named.
+pub(crate) const DEFAULT_BLUEPRINT: &str = "blueprint.yaml";
+const VARIABLE_PREFIX: &str = "FORGE_VAR_";
+
+/// What was put up last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Current {
+    /// Version of this document.
+    pub(crate) v: u32,
+    /// File name of the blueprint.
+    pub(crate) blueprint: String,
+    /// Name of the deployment.
+    pub(crate) deployment: String,
+    /// Where it runs.
+    pub(crate) target: String,
+    /// Variables that the command line set.
+    pub(crate) vars: BTreeMap<String, String>,
+    /// Address of the bucket, once there is one.
+    pub(crate) bucket: Option<String>,
+}
+
+/// Arguments that say which blueprint is meant and change it.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct BlueprintArgs {
+    /// The blueprint [default: the one that is up here, else blueprint.yaml]
+    pub(crate) blueprint: Option<PathBuf>,
+    /// Run it on another target: aws, hosts or local
+    #[arg(long)]
+    pub(crate) target: Option<String>,
+    /// Set a variable
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = parse_variable)]
+    pub(crate) vars: Vec<(String, String)>,
+}
+
+fn parse_variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("a variable is set as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// A blueprint and how it is to be read.
+#[derive(Debug, Clone)]
+pub(crate) struct Project {
+    /// Where the blueprint lies, and with it everything of forge.
+    pub(crate) directory: PathBuf,
+    /// The blueprint as the user named it, for findings.
+    shown: PathBuf,
+    file: String,
+    target: Option<String>,
+    vars: BTreeMap<String, String>,
+}
+
+/// How the agent's command line is reached from this program.
+pub(crate) fn agent_program() -> Vec<OsString> {
+    let path = std::env::current_exe().ok().filter(|path| path.exists());
+    vec![path.unwrap_or_else(|| PathBuf::from("/proc/self/exe")).into(), "agent".into()]
+}
+
+impl Current {
+    fn path(directory: &Path) -> PathBuf {
+        directory.join(OWN).join("current.json")
+    }
+
+    /// What is up in a directory.
+    pub(crate) fn load(directory: &Path) -> Result<Option<Self>, Failure> {
+        let path = Self::path(directory);
+        match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| {
+                Failure::new(format!("{} cannot be understood", path.display())).because(&error).help(
+                    "It only remembers what was put up last: delete it and run `forge up` with the blueprint again.",
+                )
+            }),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::new(format!("{} cannot be read", path.display())).because(&error)),
+        }
+    }
+
+    /// What is up in a directory; a failure that says what to do when nothing is.
+    pub(crate) fn require(directory: &Path) -> Result<Self, Failure> {
+        Self::load(directory)?.ok_or_else(|| {
+            Failure::new(format!("nothing is up in {}", directory.display()))
+                .help("Run `forge up blueprint.yaml` here first, or name the directory with -C.")
+        })
+    }
+
+    /// Remembers it.
+    pub(crate) fn save(&self, directory: &Path) -> Result<(), Failure> {
+        let path = Self::path(directory);
+        let write = || {
+            std::fs::create_dir_all(directory.join(OWN))?;
+            let temporary = path.with_extension("new");
+            std::fs::write(&temporary, serde_json::to_vec(self)?)?;
+            std::fs::rename(temporary, &path)
+        };
+        write().map_err(|error| Failure::new(format!("{} cannot be written", path.display())).because(&error))
+    }
+
+    /// Where the deployment's own files are.
+    pub(crate) fn home(&self, directory: &Path) -> PathBuf {
+        home(directory, &self.deployment)
+    }
+}
+
+fn home(directory: &Path, deployment: &str) -> PathBuf {
+    directory.join(OWN).join(deployment)
+}
+
+/// The kinds of a target, for a deployment whose files are at `home`.
+pub(crate) fn kinds(target: Target, home: &Path) -> Kinds {
+    match target {
+        Target::Local => local::kinds(&Local { root: home.join("local"), agent: agent_program() }),
+        Target::Aws | Target::Hosts => Kinds::default(),
+    }
+}
+
+impl Project {
+    /// The blueprint that the arguments mean; without one what is up in `directory`, else its `blueprint.yaml`.
+    pub(crate) fn find(directory: &Path, arguments: &BlueprintArgs) -> Result<Self, Failure> {
+        let given: BTreeMap<_, _> = arguments.vars.iter().cloned().collect();
+        if let Some(path) = &arguments.blueprint {
+            let shown = path.clone();
+            let path = directory.join(path);
+            let missing = |error: &std::io::Error| {
+                Failure::new(format!("{} cannot be read", shown.display()))
+                    .because(error)
+                    .help("`forge init` writes a blueprint to begin with.")
+            };
+            let full = path.canonicalize().map_err(|error| missing(&error))?;
+            let (Some(parent), Some(file)) = (full.parent(), full.file_name().and_then(|name| name.to_str())) else {
+                return Err(Failure::new(format!("{} is not a file that can be a blueprint", shown.display())));
+            };
+            // What was set for it when it was put up still holds, unless it is said anew.
+            let earlier = Current::load(parent)?.filter(|current| current.blueprint == file);
+            return Ok(Self::with(parent.to_owned(), shown, file.to_owned(), earlier, arguments, given));
+        }
+        let earlier = Current::load(directory)?;
+        let file = earlier.as_ref().map_or_else(|| DEFAULT_BLUEPRINT.to_owned(), |current| current.blueprint.clone());
+        Ok(Self::with(directory.to_owned(), PathBuf::from(&file), file, earlier, arguments, given))
+    }
+
+    fn with(
+        directory: PathBuf,
+        shown: PathBuf,
+        file: String,
+        earlier: Option<Current>,
+        arguments: &BlueprintArgs,
+        given: BTreeMap<String, String>,
+    ) -> Self {
+        let (target, mut vars) = match earlier {
+            Some(current) => (Some(current.target), current.vars),
+            None => (None, BTreeMap::new()),
+        };
+        vars.extend(given);
+        Self { directory, shown, file, target: arguments.target.clone().or(target), vars }
+    }
+
+    /// Reads and checks the blueprint; warnings are shown.
+    pub(crate) fn expand(&self, ui: Ui) -> Result<Expanded, Failure> {
+        let (sources, expanded, findings) = self.check()?;
+        match expanded {
+            Some(expanded) => {
+                ui.findings(&sources, &findings);
+                Ok(expanded)
+            }
+            None => Err(Failure::findings(sources, findings)),
+        }
+    }
+
+    /// Reads and checks the blueprint.
+    pub(crate) fn check(&self) -> Result<(forge_blueprints::Sources, Option<Expanded>, Vec<Diagnostic>), Failure> {
+        let path = self.directory.join(&self.file);
+        let bytes = std::fs::read(&path).map_err(|error| {
+            Failure::new(format!("{} cannot be read", self.shown.display()))
+                .because(&error)
+                .help("`forge init` writes a blueprint to begin with.")
+        })?;
+        let environment: Vec<(String, String, String)> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter_map(|(name, value)| Some((name.strip_prefix(VARIABLE_PREFIX)?.to_owned(), value, name.clone())))
+            .collect();
+        let mut overrides: Vec<Override<'_>> = environment
+            .iter()
+            .map(|(name, text, origin)| Override { name, text, origin })
+            .collect();
+        overrides.extend(self.vars.iter().map(|(name, text)| Override { name, text, origin: "--var" }));
+        let documents: Vec<String> =
+            forge_modules::MODULES.iter().map(|module| format!("modules/{}/module.yaml", module.name)).collect();
+        let modules: Vec<_> = forge_modules::MODULES
+            .iter()
+            .zip(&documents)
+            .map(|(module, document)| ModuleSource { name: module.name, document, text: module.text })
+            .collect();
+        // Checking specifications needs no place; the one for work is made when the deployment's name is known.
+        let nowhere = |target| kinds(target, Path::new(OWN));
+        let (sources, expanded, findings) = expand(&Request {
+            name: &self.shown.to_string_lossy(),
+            bytes: &bytes,
+            overrides: &overrides,
+            target: self.target.as_deref(),
+            modules: &modules,
+            kinds: &nowhere,
+        });
+        debug_assert!(expanded.is_some() || has_errors(&findings));
+        Ok((sources, expanded, findings))
+    }
+
+    /// What to remember of a deployment of this blueprint.
+    pub(crate) fn current(&self, expanded: &Expanded) -> Current {
+        Current {
+            v: 1,
+            blueprint: self.file.clone(),
+            deployment: expanded.name.clone(),
+            target: expanded.target.name().to_owned(),
+            vars: self.vars.clone(),
+            bucket: None,
+        }
+    }
+
+    /// Where the deployment's own files are.
+    pub(crate) fn home(&self, expanded: &Expanded) -> PathBuf {
+        home(&self.directory, &expanded.name)
+    }
+}
+
+/// The deployment of that name.
+pub(crate) fn deployment(name: &str) -> Deployment {
+    Deployment(name.to_owned())
+}

@@ -1,0 +1,127 @@
+//! The only place that prints. Data goes to stdout, talk to stderr.
+
+use crate::failure::Failure;
+use crate::render;
+use forge_blueprints::Sources;
+use forge_engine::diag::Diagnostic;
+use serde::Serialize;
+use serde_json::json;
+use std::io::{BufRead, IsTerminal, Write};
+
+/// Version of the JSON lines that commands print.
+pub(crate) const JSON_VERSION: u32 = 1;
+
+/// Where commands print to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ui {
+    /// Data as JSON, one document a line.
+    pub(crate) json: bool,
+    colour: bool,
+}
+
+/// Colours have a meaning each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Paint {
+    Good,
+    Bad,
+    Change,
+    Faint,
+    Strong,
+}
+
+impl Ui {
+    /// Colours only on a terminal, and not when `NO_COLOR` is set.
+    pub(crate) fn new(json: bool) -> Self {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { json, colour: std::io::stderr().is_terminal() && !refused }
+    }
+
+    /// A line of data. A reader that went away (`forge logs | head`) ends the program, as everybody's does.
+    pub(crate) fn data(self, line: impl AsRef<str>) {
+        if writeln!(std::io::stdout(), "{}", line.as_ref()).is_err() {
+            std::process::exit(0);
+        }
+    }
+
+    /// Data as a line of JSON.
+    pub(crate) fn document(self, document: &impl Serialize) {
+        self.data(serde_json::to_string(document).unwrap_or_else(|error| json!({"error": error.to_string()}).to_string()));
+    }
+
+    /// A line of talk.
+    pub(crate) fn say(self, line: impl AsRef<str>) {
+        // Nobody listens any more: the work goes on.
+        let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
+    }
+
+    /// Text in a colour for stderr, when it has colours.
+    pub(crate) fn paint(self, paint: Paint, text: impl AsRef<str>) -> String {
+        let text = text.as_ref();
+        let code = match paint {
+            Paint::Good => "32",
+            Paint::Bad => "31",
+            Paint::Change => "33",
+            Paint::Faint => "2",
+            Paint::Strong => "1",
+        };
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// Findings with their excerpts.
+    pub(crate) fn findings(self, sources: &Sources, findings: &[Diagnostic]) {
+        if findings.is_empty() {
+            return;
+        }
+        if self.json {
+            for finding in findings {
+                self.document(&json!({"v": JSON_VERSION, "finding": finding, "place": render::place(finding, sources)}));
+            }
+        }
+        self.say(render::render(findings, sources, self.colour).trim_end());
+    }
+
+    /// A failure: what, why, what to do.
+    pub(crate) fn failure(self, failure: &Failure) {
+        if let Some(findings) = &failure.findings {
+            self.findings(&findings.0, &findings.1);
+        }
+        let Some((what, causes)) = failure.chain.split_first() else { return };
+        if self.json {
+            self.document(&json!({"v": JSON_VERSION, "failure": {"chain": failure.chain, "help": failure.help}}));
+        }
+        self.say(format!("{}: {what}", self.paint(Paint::Bad, "error")));
+        for cause in causes {
+            self.say(format!("  because: {cause}"));
+        }
+        if let Some(help) = &failure.help {
+            self.say(format!("  help: {help}"));
+        }
+    }
+
+    /// Asks a yes-or-no question on the terminal.
+    pub(crate) fn confirm(self, question: &str) -> Result<bool, Failure> {
+        if !std::io::stdin().is_terminal() {
+            return Err(Failure::usage("nobody can be asked: the input is no terminal")
+                .help("Read the plan above, then say --yes."));
+        }
+        let mut stderr = std::io::stderr();
+        write!(stderr, "{question} [y/N] ")?;
+        stderr.flush()?;
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer)?;
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+
+    /// Rows as aligned columns; the first row is the heading.
+    pub(crate) fn table(self, rows: &[Vec<String>]) {
+        let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+        let width = |column: usize| {
+            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default()
+        };
+        let widths: Vec<_> = (0..columns).map(width).collect();
+        for row in rows {
+            let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            self.data(cells.join("  ").trim_end());
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! A plan for people.
+
+use crate::ui::{Paint, Ui};
+use forge_engine::plan::{Action, Means, Plan, Purpose, Step};
+use forge_engine::value::Value;
+
+/// Longest value that is shown whole.
+const LONGEST: usize = 60;
+
+/// Prints the plan: the changed resources with their changed fields, what destroys data on its own, what stays, a count.
+pub(crate) fn show(ui: Ui, plan: &Plan) {
+    if plan.is_empty() {
+        ui.data(match plan.purpose {
+            Purpose::Up => format!("{}: everything is as it should be", plan.deployment),
+            Purpose::Destroy => format!("{}: there is nothing to delete", plan.deployment),
+        });
+    } else {
+        ui.data(format!("{}:", plan.deployment));
+        let width = plan.changed().map(|step| step.address.as_str().len()).max().unwrap_or_default();
+        for step in plan.changed().filter(|step| !step.destroys_data) {
+            show_step(ui, step, width);
+        }
+        if plan.destroying_data().next().is_some() {
+            ui.data("  with the data that they hold:");
+        }
+        for step in plan.destroying_data() {
+            show_step(ui, step, width);
+        }
+    }
+    for kept in &plan.kept {
+        ui.data(format!("  = {}  {}  stays: {}", kept.address, kept.kind, kept.reason));
+    }
+    ui.data(count(plan));
+}
+
+fn show_step(ui: Ui, step: &Step, width: usize) {
+    let paint = match step.action {
+        Action::Create | Action::Adopt => Paint::Good,
+        Action::Delete | Action::ReplaceCreateFirst | Action::ReplaceDeleteFirst => Paint::Bad,
+        Action::Update | Action::Forget | Action::NoOp => Paint::Change,
+    };
+    let symbol = ui.paint(paint, format!("{:>3}", step.action.symbol()));
+    ui.data(format!("{symbol} {:width$}  {}{}", step.address, step.kind, reasons(step)));
+    for drift in &step.drift {
+        let (recorded, observed) = (value(&drift.recorded), value(&drift.observed));
+        ui.data(format!("      {}: was {recorded}, somebody made it {observed}", drift.field));
+    }
+    for change in &step.changes {
+        let before = change.before.as_ref().map(value);
+        let after = change.after.as_ref().map_or_else(|| "none".to_owned(), value);
+        let forces = if change.means == Means::InPlace { "" } else { "  # forces a replacement" };
+        ui.data(match before {
+            Some(before) => format!("      {}: {before} -> {after}{forces}", change.field),
+            None => format!("      {}: {after}{forces}", change.field),
+        });
+    }
+    if let (Action::Create, Some(Value::Map(fields))) = (step.action, &step.desired) {
+        for (field, wanted) in fields.iter().filter(|(_, wanted)| **wanted != Value::Null) {
+            ui.data(format!("      {field}: {}", value(wanted)));
+        }
+    }
+}
+
+fn reasons(step: &Step) -> String {
+    if step.reasons.is_empty() { String::new() } else { format!("  ({})", step.reasons.join("; ")) }
+}
+
+/// A value on one line; what is known only after apply is shown as what it will be.
+fn value(value: &Value) -> String {
+    let text = match value {
+        Value::Null => "none".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(value) => value.to_string(),
+        Value::String(value) => value.clone(),
+        Value::Output(output) => return format!("(known after apply: {output})"),
+        Value::Concat(_) => return "(known after apply)".to_owned(),
+        Value::List(items) => format!("[{}]", items.iter().map(self::value).collect::<Vec<_>>().join(", ")),
+        Value::Map(entries) => {
+            let entries = entries.iter().map(|(key, item)| format!("{key}: {}", self::value(item)));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+        }
+    };
+    if text.chars().count() <= LONGEST {
+        return text;
+    }
+    // The end of a path says more than its beginning.
+    let end: String = text.chars().skip(text.chars().count() - (LONGEST - 1)).collect();
+    format!("…{end}")
+}
+
+fn count(plan: &Plan) -> String {
+    let counts = plan.counts();
+    let parts = [
+        (counts.create, "to create"),
+        (counts.adopt, "to adopt"),
+        (counts.update, "to update"),
+        (counts.replace, "to replace"),
+        (counts.delete, "to delete"),
+        (counts.forget, "to forget"),
+        (counts.unchanged, "unchanged"),
+        (plan.kept.len(), "kept"),
+    ];
+    let parts: Vec<_> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    if parts.is_empty() { "0 to change".to_owned() } else { parts.join(", ") }
+}

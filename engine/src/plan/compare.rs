@@ -1,0 +1,126 @@
+//! One resource, as it is and as it is to be.
+
+use super::prepare::Prepared;
+use super::{Change, Drift, Means};
+use crate::kind::{AnyKind, Effect};
+use crate::value::Value;
+use serde_json::{Map, Value as Json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is known of a living resource.
+#[derive(Debug)]
+pub(super) struct Known<'a> {
+    /// What was last applied; none when no record tells.
+    pub(super) recorded: Option<&'a Json>,
+    /// What the world says, where it can be read back.
+    pub(super) observed: Option<&'a BTreeMap<String, Json>>,
+    /// What updates that were cut off may have left there.
+    pub(super) attempted: Vec<&'a Json>,
+}
+
+/// What the comparison finds.
+#[derive(Debug, Default)]
+pub(super) struct Comparison {
+    pub(super) changes: Vec<Change>,
+    pub(super) drift: Vec<Drift>,
+    /// Fields whose change the kind forbids, with its reason.
+    pub(super) forbidden: Vec<(String, &'static str)>,
+    /// The specification as it is now, as far as that is known.
+    pub(super) before: Option<Json>,
+}
+
+impl Comparison {
+    /// What it takes in all.
+    pub(super) fn means(&self) -> Option<Means> {
+        self.changes.iter().map(|change| change.means).max()
+    }
+}
+
+pub(super) fn compare(kind: &dyn AnyKind, known: &Known<'_>, desired: &Prepared) -> Comparison {
+    let recorded = known.recorded.map(|spec| kind.normalize(spec).unwrap_or_else(|_| spec.clone()));
+    let empty = BTreeMap::new();
+    let observed = known.observed.unwrap_or(&empty);
+    let judge = Judge::new(kind, recorded.as_ref(), observed, desired);
+    let mut found = Comparison { before: judge.before.clone(), ..Comparison::default() };
+    let names: BTreeSet<&String> =
+        recorded.iter().filter_map(Json::as_object).flat_map(Map::keys).chain(desired.fields.keys()).collect();
+    for field in names {
+        let was = recorded.as_ref().map(|spec| &spec[field.as_str()]);
+        let seen = observed.get(field);
+        if let (Some(was), Some(seen)) = (was, seen)
+            && was != seen
+        {
+            let (recorded, observed) = (was.clone().into(), seen.clone().into());
+            found.drift.push(Drift { field: field.clone(), recorded, observed });
+        }
+        let after = desired.fields.get(field).cloned().unwrap_or(Value::Null);
+        let wanted = after.to_json();
+        let actual = seen.or(was);
+        let doubtful =
+            seen.is_none() && known.attempted.iter().any(|spec| Some(&spec[field.as_str()]) != wanted.as_ref());
+        if actual.is_some() && actual == wanted.as_ref() && !doubtful {
+            continue;
+        }
+        let means = match judge.effect(field) {
+            Effect::Forbidden(reason) if actual.is_some() => {
+                found.forbidden.push((field.clone(), reason));
+                continue;
+            }
+            Effect::Forbidden(_) => continue,
+            Effect::InPlace => Means::InPlace,
+            Effect::ReplaceCreateFirst => Means::CreateFirst,
+            Effect::ReplaceDeleteFirst => Means::DeleteFirst,
+        };
+        // Nothing tells what this field is. Writing it again is harmless; replacing the resource for it would not be.
+        if actual.is_none() && (means != Means::InPlace || after == Value::Null) {
+            continue;
+        }
+        let before = actual.filter(|_| !doubtful).cloned().map(Value::from);
+        found.changes.push(Change { field: field.clone(), before, after: Some(after), means });
+    }
+    found
+}
+
+/// Asks the kind for the effect of a change, with two whole specifications in hand.
+struct Judge<'a> {
+    kind: &'a dyn AnyKind,
+    before: Option<Json>,
+    afters: Vec<Json>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(
+        kind: &'a dyn AnyKind,
+        recorded: Option<&Json>,
+        observed: &BTreeMap<String, Json>,
+        desired: &Prepared,
+    ) -> Self {
+        let known: Map<String, Json> =
+            desired.fields.iter().filter_map(|(field, value)| Some((field.clone(), value.to_json()?))).collect();
+        let before = recorded.or(desired.stand_in.as_ref()).map(|base| {
+            let seen: Map<String, Json> = observed
+                .iter()
+                .filter(|(field, _)| base.get(*field).is_some() || desired.fields.contains_key(*field))
+                .map(|(field, value)| (field.clone(), value.clone()))
+                .collect();
+            overlay(base, &seen)
+        });
+        // Where nothing could stand in for what is unknown, what is there now at least has the right shape.
+        let afters =
+            desired.stand_in.iter().cloned().chain(before.as_ref().map(|base| overlay(base, &known))).collect();
+        Self { kind, before, afters }
+    }
+
+    /// A record that does not fit its kind any more can only be written over.
+    fn effect(&self, field: &str) -> Effect {
+        let before = self.before.as_ref().unwrap_or(&Json::Null);
+        let mut effects = self.afters.iter().filter_map(|after| self.kind.effect(field, before, after).ok());
+        effects.next().unwrap_or(Effect::InPlace)
+    }
+}
+
+fn overlay(base: &Json, over: &Map<String, Json>) -> Json {
+    let mut fields = base.as_object().cloned().unwrap_or_default();
+    fields.extend(over.iter().map(|(field, value)| (field.clone(), value.clone())));
+    Json::Object(fields)
+}

@@ -1,0 +1,142 @@
+//! The plan that leaves nothing behind.
+
+use super::order::operations;
+use super::survey::{Source, Survey, Thing, survey};
+use super::up::{delete, forget, protected, unknown_kind};
+use super::{Action, Kept, Plan, Purpose, SCHEMA, Step};
+use crate::address::{Address, Deployment};
+use crate::diag::Diagnostic;
+use crate::graph;
+use crate::kind::Kinds;
+use crate::observe::Observations;
+use crate::state::State;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How much to destroy.
+#[derive(Debug, Clone, Default)]
+pub struct DestroyOptions {
+    /// Whether what holds a user's data goes as well.
+    pub delete_data: bool,
+    /// The modules to remove, with everything that depends on them; none means everything.
+    pub modules: Option<BTreeSet<String>>,
+}
+
+/// Plans how to remove what a deployment has made: what is recorded, what an earlier run left half-done, and what only
+/// its tags give away.
+///
+/// # Errors
+/// Everything that is protected, and everything of a kind that this forge does not know.
+pub fn plan_destroy(
+    deployment: &Deployment,
+    state: &State,
+    observations: &Observations,
+    kinds: &Kinds,
+    options: &DestroyOptions,
+) -> Result<Plan, Vec<Diagnostic>> {
+    let Survey { things, never_happened } = survey(state, observations);
+    let things: Vec<Thing<'_>> = things.into_values().flatten().collect();
+    let selected = select(&things, options.modules.as_ref());
+    let staying = staying(&things, &selected, kinds, options.delete_data);
+    let (mut steps, mut kept, mut findings) = (Vec::new(), Vec::new(), Vec::new());
+    for thing in things.iter().filter(|thing| selected.contains(&thing.address)) {
+        if thing.gone {
+            steps.push(forget(thing));
+        } else if let Some(reason) = staying.get(&thing.address) {
+            let (address, kind, id) = (thing.address.clone(), thing.kind.clone(), thing.id.clone());
+            kept.push(Kept { address, kind, id, reason: reason.clone() });
+        } else if thing.protect {
+            findings.push(protected(&thing.address, Action::Delete));
+        } else if let Some(kind) = kinds.get(&thing.kind) {
+            steps.push(delete(kind.as_ref(), thing, reason(thing)));
+        } else {
+            findings.push(unknown_kind(&thing.address, &thing.kind));
+        }
+    }
+    if !findings.is_empty() {
+        return Err(findings);
+    }
+    let steps = in_order(steps)?;
+    Ok(Plan {
+        schema: SCHEMA,
+        deployment: deployment.clone(),
+        purpose: Purpose::Destroy,
+        serial: state.serial,
+        operations: operations(&steps)?,
+        steps,
+        never_happened,
+        kept,
+    })
+}
+
+fn reason(thing: &Thing<'_>) -> String {
+    match thing.source {
+        Source::Recorded => "destroy".to_owned(),
+        Source::Superseded => "its successor had taken its place".to_owned(),
+        Source::Begun => "an earlier run was cut off while creating it".to_owned(),
+        Source::Tagged => "found by its tags; it was not recorded".to_owned(),
+    }
+}
+
+/// The addresses in the named modules, and all that stand on them.
+fn select(things: &[Thing<'_>], modules: Option<&BTreeSet<String>>) -> BTreeSet<Address> {
+    let chosen = |thing: &&Thing<'_>| modules.is_none_or(|modules| modules.contains(thing.address.module()));
+    let mut selected: BTreeSet<Address> = things.iter().filter(chosen).map(|thing| thing.address.clone()).collect();
+    let dependents = dependents(things);
+    let mut open: Vec<Address> = selected.iter().cloned().collect();
+    while let Some(address) = open.pop() {
+        for dependent in dependents.get(&address).into_iter().flatten() {
+            if selected.insert((*dependent).clone()) {
+                open.push((*dependent).clone());
+            }
+        }
+    }
+    selected
+}
+
+fn dependents<'t>(things: &'t [Thing<'_>]) -> BTreeMap<&'t Address, Vec<&'t Address>> {
+    let mut dependents: BTreeMap<&Address, Vec<&Address>> = BTreeMap::new();
+    for thing in things {
+        for dependency in &thing.dependencies {
+            dependents.entry(dependency).or_default().push(&thing.address);
+        }
+    }
+    dependents
+}
+
+/// What holds data and may not go, and what that stands on, each with the reason.
+fn staying(
+    things: &[Thing<'_>],
+    selected: &BTreeSet<Address>,
+    kinds: &Kinds,
+    delete_data: bool,
+) -> BTreeMap<Address, String> {
+    let mut staying = BTreeMap::new();
+    if delete_data {
+        return staying;
+    }
+    let living = || things.iter().filter(|thing| !thing.gone && selected.contains(&thing.address));
+    let mut open = Vec::new();
+    for thing in living().filter(|thing| kinds.get(&thing.kind).is_some_and(|kind| kind.holds_data())) {
+        staying.insert(thing.address.clone(), "it holds data, which only --delete-data deletes".to_owned());
+        open.push(&thing.address);
+    }
+    while let Some(address) = open.pop() {
+        for thing in living().filter(|thing| thing.address == *address) {
+            for below in &thing.dependencies {
+                if !staying.contains_key(below) {
+                    staying.insert(below.clone(), format!("`{address}` stays and needs it"));
+                    open.push(below);
+                }
+            }
+        }
+    }
+    staying
+}
+
+/// The steps, each after those that must be done before it.
+fn in_order(steps: Vec<Step>) -> Result<Vec<Step>, Vec<Diagnostic>> {
+    let edges: Vec<Vec<usize>> = operations(&steps)?.into_iter().map(|operation| operation.after).collect();
+    let mut steps: Vec<Option<Step>> = steps.into_iter().map(Some).collect();
+    // Every step is one operation here, so that their positions agree.
+    Ok(graph::order(&edges).unwrap_or_default().into_iter().filter_map(|position| steps[position].take()).collect())
+}

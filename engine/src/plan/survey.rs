@@ -1,0 +1,220 @@
+//! Everything that exists or was recorded, attributed to addresses.
+
+use super::NeverHappened;
+use crate::address::{Address, OperationId};
+use crate::kind::Observed;
+use crate::observe::Observations;
+use crate::state::{Call, Pending, Record, State};
+use serde_json::Value as Json;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How a thing is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The journal has a record of it.
+    Recorded,
+    /// The journal has a record of it, and its successor stands at its address.
+    Superseded,
+    /// The journal has the beginning of its creation.
+    Begun,
+    /// Only its tags say that it is ours.
+    Tagged,
+}
+
+/// A thing that exists, or that was recorded and is gone.
+#[derive(Debug, Clone)]
+pub(super) struct Thing<'a> {
+    pub(super) address: Address,
+    pub(super) kind: String,
+    pub(super) id: String,
+    pub(super) source: Source,
+    /// True when it was looked for and is not there.
+    pub(super) gone: bool,
+    pub(super) observed: Option<&'a Observed>,
+    pub(super) record: Option<&'a Record>,
+    /// What was last sent to the provider, as far as anyone knows.
+    pub(super) spec: Option<&'a Json>,
+    pub(super) operation: Option<OperationId>,
+    pub(super) dependencies: BTreeSet<Address>,
+    pub(super) protect: bool,
+    /// Which of several at one address is the newest.
+    pub(super) serial: u64,
+    /// Operations that were cut off: its creation, updates, a deletion.
+    pub(super) pending: Vec<&'a Pending>,
+}
+
+impl<'a> Thing<'a> {
+    fn recorded(address: &Address, record: &'a Record, source: Source) -> Self {
+        Self {
+            address: address.clone(),
+            kind: record.kind.clone(),
+            id: record.id.clone(),
+            source,
+            gone: false,
+            observed: None,
+            record: Some(record),
+            spec: Some(&record.spec),
+            operation: Some(record.operation.clone()),
+            dependencies: record.dependencies.clone(),
+            protect: record.protect,
+            serial: record.serial,
+            pending: Vec::new(),
+        }
+    }
+
+    fn begun(pending: &'a Pending, id: &str) -> Self {
+        let begin = &pending.begin;
+        Self {
+            address: begin.address.clone(),
+            kind: begin.kind.clone(),
+            id: id.to_owned(),
+            source: Source::Begun,
+            gone: false,
+            observed: None,
+            record: None,
+            spec: begin.spec.as_ref(),
+            operation: Some(begin.operation.clone()),
+            dependencies: begin.dependencies.clone(),
+            protect: begin.protect,
+            serial: pending.serial,
+            pending: vec![pending],
+        }
+    }
+
+    fn tagged(address: &Address, kind: &str, observed: &'a Observed) -> Self {
+        Self {
+            address: address.clone(),
+            kind: kind.to_owned(),
+            id: observed.id.clone(),
+            source: Source::Tagged,
+            gone: false,
+            observed: Some(observed),
+            record: None,
+            spec: None,
+            operation: observed.tags.as_ref().map(|tags| tags.operation.clone()),
+            dependencies: BTreeSet::new(),
+            protect: false,
+            serial: 0,
+            pending: Vec::new(),
+        }
+    }
+
+    /// Its outputs, the world's word before the record's.
+    pub(super) fn outputs(&self) -> BTreeMap<String, Json> {
+        let mut outputs = self.record.map(|record| record.outputs.clone()).unwrap_or_default();
+        outputs.extend(self.observed.iter().flat_map(|observed| observed.outputs.clone()));
+        outputs
+    }
+
+    /// What updates that were cut off may have left there.
+    pub(super) fn attempted(&self) -> Vec<&'a Json> {
+        let updates = self.pending.iter().filter(|pending| pending.begin.call == Call::Update);
+        updates.filter_map(|pending| pending.begin.spec.as_ref()).collect()
+    }
+
+    pub(super) fn deletion_began(&self) -> bool {
+        self.pending.iter().any(|pending| pending.begin.call == Call::Delete)
+    }
+
+    pub(super) fn settles(&self) -> Vec<OperationId> {
+        self.pending.iter().map(|pending| pending.begin.operation.clone()).collect()
+    }
+}
+
+/// What the survey finds.
+#[derive(Debug)]
+pub(super) struct Survey<'a> {
+    pub(super) things: BTreeMap<Address, Vec<Thing<'a>>>,
+    pub(super) never_happened: Vec<NeverHappened>,
+}
+
+pub(super) fn survey<'a>(state: &'a State, observations: &'a Observations) -> Survey<'a> {
+    let mut things: Vec<Thing<'a>> = Vec::new();
+    things.extend(state.records.iter().map(|(address, record)| Thing::recorded(address, record, Source::Recorded)));
+    things.extend(state.superseded.iter().map(|old| Thing::recorded(&old.address, &old.record, Source::Superseded)));
+    let mut never_happened = Vec::new();
+    for pending in state.pending.values().filter(|pending| pending.begin.call == Call::Create) {
+        let found = observations.found.iter().find(|found| found.made_by(&pending.begin));
+        let id = pending.identified.as_deref().or(found.map(|found| found.observed.id.as_str()));
+        match id {
+            Some(id) => things.push(Thing::begun(pending, id)),
+            None => never_happened.push(without_effect(pending)),
+        }
+    }
+    look(&mut things, observations);
+    never_happened.extend(attach_pending(&mut things, state));
+    let known: BTreeSet<(String, String)> = things.iter().map(|thing| (thing.kind.clone(), thing.id.clone())).collect();
+    for found in &observations.found {
+        if let Some(tags) = &found.observed.tags
+            && !known.contains(&(found.kind.clone(), found.observed.id.clone()))
+        {
+            things.push(Thing::tagged(&tags.address, &found.kind, &found.observed));
+        }
+    }
+    infer_dependencies(&mut things);
+    let mut by_address: BTreeMap<Address, Vec<Thing<'a>>> = BTreeMap::new();
+    for thing in things {
+        by_address.entry(thing.address.clone()).or_default().push(thing);
+    }
+    Survey { things: by_address, never_happened }
+}
+
+fn look<'a>(things: &mut [Thing<'a>], observations: &'a Observations) {
+    let looks: BTreeMap<(&str, &str), Option<&Observed>> = observations
+        .found
+        .iter()
+        .map(|found| ((found.kind.as_str(), found.observed.id.as_str()), Some(&found.observed)))
+        .chain(observations.looks.iter().map(|look| ((look.kind.as_str(), look.id.as_str()), look.observed.as_ref())))
+        .collect();
+    for thing in things {
+        if let Some(observed) = looks.get(&(thing.kind.as_str(), thing.id.as_str())) {
+            thing.observed = *observed;
+            thing.gone = observed.is_none();
+        }
+    }
+}
+
+fn without_effect(pending: &Pending) -> NeverHappened {
+    let begin = &pending.begin;
+    NeverHappened { operation: begin.operation.clone(), address: begin.address.clone(), kind: begin.kind.clone() }
+}
+
+/// Hands updates and deletions that were cut off to what they were about; returns those about nothing known.
+fn attach_pending<'a>(things: &mut [Thing<'a>], state: &'a State) -> Vec<NeverHappened> {
+    let mut about_nothing = Vec::new();
+    for pending in state.pending.values().filter(|pending| pending.begin.call != Call::Create) {
+        let begin = &pending.begin;
+        let same = |thing: &&mut Thing<'_>| thing.kind == begin.kind && Some(&thing.id) == begin.id.as_ref();
+        match things.iter_mut().find(same) {
+            Some(thing) => thing.pending.push(pending),
+            None => about_nothing.push(without_effect(pending)),
+        }
+    }
+    about_nothing
+}
+
+/// With the state lost, nothing but the specifications themselves tells what stands on what: one that names another's
+/// identifier needs it. Such an edge only orders deletions, and gives way where it makes no sense.
+fn infer_dependencies(things: &mut [Thing<'_>]) {
+    let owners: BTreeMap<String, Address> =
+        things.iter().filter(|thing| !thing.gone).map(|thing| (thing.id.clone(), thing.address.clone())).collect();
+    for thing in things.iter_mut().filter(|thing| thing.source == Source::Tagged) {
+        let mut named = BTreeSet::new();
+        for value in thing.observed.iter().flat_map(|observed| observed.spec.values()) {
+            collect_texts(value, &mut named);
+        }
+        let dependencies = named.into_iter().filter_map(|text| owners.get(text));
+        thing.dependencies = dependencies.filter(|address| **address != thing.address).cloned().collect();
+    }
+}
+
+fn collect_texts<'a>(value: &'a Json, texts: &mut BTreeSet<&'a str>) {
+    match value {
+        Json::String(text) => {
+            texts.insert(text);
+        }
+        Json::Array(items) => items.iter().for_each(|item| collect_texts(item, texts)),
+        Json::Object(entries) => entries.values().for_each(|item| collect_texts(item, texts)),
+        Json::Null | Json::Bool(_) | Json::Number(_) => {}
+    }
+}

@@ -1,0 +1,357 @@
+//! The plan that makes the world as desired.
+
+use super::compare::{Comparison, Known, compare};
+use super::order::{operations, settle_replacements};
+use super::prepare::{Prepared, prepare};
+use super::survey::{Source, Survey, Thing, survey};
+use super::{Action, Gone, Means, Plan, Purpose, SCHEMA, Step};
+use crate::address::Address;
+use crate::diag::Diagnostic;
+use crate::graph::Graph;
+use crate::kind::{AnyKind, Kinds, Readiness};
+use crate::observe::Observations;
+use crate::resource::{Desired, Resource};
+use crate::state::State;
+use crate::value::{Output, Value};
+use serde_json::Value as Json;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the user may ask of a plan.
+#[derive(Debug, Clone, Default)]
+pub struct PlanOptions {
+    /// Resources to replace although nothing about them has changed.
+    pub replace: BTreeSet<Address>,
+}
+
+/// Plans how to get from the world as it is to the world as desired.
+///
+/// # Errors
+/// Everything that is wrong with what is desired, and every change that is forbidden or protected against.
+pub fn plan(
+    desired: &Desired,
+    state: &State,
+    observations: &Observations,
+    kinds: &Kinds,
+    options: &PlanOptions,
+) -> Result<Plan, Vec<Diagnostic>> {
+    let graph = Graph::build(&desired.resources)?;
+    let findings = check_references(desired, kinds);
+    if !findings.is_empty() {
+        return Err(findings);
+    }
+    let Survey { things, never_happened } = survey(state, observations);
+    let mut planner =
+        Planner { kinds, options, things, outputs: BTreeMap::new(), steps: Vec::new(), findings, extras: Vec::new() };
+    for position in graph.positions() {
+        planner.resource(&desired.resources[position]);
+    }
+    planner.undesired();
+    let Planner { mut steps, findings, .. } = planner;
+    if !findings.is_empty() {
+        return Err(findings);
+    }
+    settle_replacements(&mut steps);
+    let operations = operations(&steps)?;
+    Ok(Plan {
+        schema: SCHEMA,
+        deployment: desired.deployment.clone(),
+        purpose: Purpose::Up,
+        serial: state.serial,
+        steps,
+        operations,
+        never_happened,
+        kept: Vec::new(),
+    })
+}
+
+fn at(resource: &Resource, finding: Diagnostic) -> Diagnostic {
+    match &resource.origin {
+        Some(origin) => finding.at(origin.clone(), ""),
+        None => finding,
+    }
+}
+
+/// Kinds and outputs that do not exist.
+fn check_references(desired: &Desired, kinds: &Kinds) -> Vec<Diagnostic> {
+    let kind_of: BTreeMap<&Address, &str> =
+        desired.resources.iter().map(|resource| (&resource.address, resource.kind.as_str())).collect();
+    let mut findings = Vec::new();
+    for resource in &desired.resources {
+        if kinds.get(&resource.kind).is_none() {
+            findings.push(at(resource, unknown_kind(&resource.address, &resource.kind)));
+        }
+        for output in resource.spec.outputs() {
+            let kind = kind_of.get(&output.address).and_then(|name| kinds.get(name));
+            if let Some(kind) = kind
+                && !kind.outputs().contains(&output.name.as_str())
+            {
+                let summary = format!("`{}` has no output `{}`", output.address, output.name);
+                let help = format!("the outputs of {} are: {}", kind.name(), kind.outputs().join(", "));
+                findings.push(at(resource, Diagnostic::error("unknown-output", summary).help(help)));
+            }
+        }
+    }
+    findings
+}
+
+pub(super) fn unknown_kind(address: &Address, kind: &str) -> Diagnostic {
+    Diagnostic::error("unknown-kind", format!("`{address}` is of kind `{kind}`, which this forge does not know"))
+        .help("use the forge that made it, or choose another kind")
+}
+
+pub(super) fn protected(address: &Address, action: Action) -> Diagnostic {
+    Diagnostic::error("protected", format!("`{address}` is protected, and this plan would {action} it"))
+        .help("set `protect: false`, run `forge up`, then try again")
+}
+
+struct Planner<'a> {
+    kinds: &'a Kinds,
+    options: &'a PlanOptions,
+    things: BTreeMap<Address, Vec<Thing<'a>>>,
+    /// The outputs that are known before apply.
+    outputs: BTreeMap<Address, BTreeMap<String, Json>>,
+    steps: Vec<Step>,
+    extras: Vec<Step>,
+    findings: Vec<Diagnostic>,
+}
+
+impl<'a> Planner<'a> {
+    fn resource(&mut self, resource: &Resource) {
+        let Some(kind) = self.kinds.get(&resource.kind) else { return };
+        let lookup = |output: &Output| self.outputs.get(&output.address)?.get(&output.name).cloned();
+        let prepared = match prepare(kind.as_ref(), &resource.spec, &lookup) {
+            Ok(prepared) => prepared,
+            Err(why) => {
+                let summary = format!("`{}` does not fit its kind {}", resource.address, resource.kind);
+                self.findings.push(at(resource, Diagnostic::error("spec-does-not-fit", summary).why(why)));
+                return;
+            }
+        };
+        let mut things = self.things.remove(&resource.address).unwrap_or_default();
+        let main = choose(&things, &resource.kind).map(|position| things.remove(position));
+        let mut step = match &main {
+            Some(thing) => self.living(kind.as_ref(), resource, thing, &prepared),
+            None => blank(&resource.address, &resource.kind, Action::Create),
+        };
+        step.desired = Some(Value::Map(prepared.fields));
+        step.dependencies = resource.dependencies();
+        step.protect = resource.protect;
+        step.destroys_data = step.action.deletes() && kind.holds_data();
+        if let Some(thing) = &main {
+            finish_living(&mut step, thing);
+        }
+        self.leftovers(resource, things, &mut step);
+        if step.action.deletes() && resource.protect {
+            self.findings.push(at(resource, protected(&resource.address, step.action)));
+        }
+        self.outputs.insert(resource.address.clone(), known_outputs(kind.as_ref(), &step));
+        self.steps.push(step);
+    }
+
+    /// The step for a resource that has something living at its address.
+    fn living(&mut self, kind: &dyn AnyKind, resource: &Resource, thing: &Thing<'a>, prepared: &Prepared) -> Step {
+        let known = Known {
+            recorded: thing.spec,
+            observed: thing.observed.map(|observed| &observed.spec),
+            attempted: thing.attempted(),
+        };
+        let comparison = compare(kind, &known, prepared);
+        for (field, reason) in &comparison.forbidden {
+            let summary = format!("`{field}` of `{}` cannot be changed", resource.address);
+            self.findings.push(at(resource, Diagnostic::error("forbidden-change", summary).why(*reason)));
+        }
+        let mut reasons = Vec::new();
+        let action = self.decide(kind, thing, &comparison, &mut reasons);
+        let Comparison { changes, drift, before, .. } = comparison;
+        let mut step = blank(&resource.address, &resource.kind, action);
+        (step.changes, step.drift, step.before, step.reasons) = (changes, drift, before, reasons);
+        step
+    }
+
+    fn decide(
+        &self,
+        kind: &dyn AnyKind,
+        thing: &Thing<'_>,
+        comparison: &Comparison,
+        reasons: &mut Vec<String>,
+    ) -> Action {
+        let readiness = thing.observed.map(|observed| &observed.readiness);
+        match thing.source {
+            Source::Begun => reasons.push("an earlier run was cut off while creating it".to_owned()),
+            Source::Tagged => reasons.push("found by its tags; it was not recorded".to_owned()),
+            Source::Recorded | Source::Superseded => {}
+        }
+        // One that is whole still has outlived the time in which a deletion would have shown.
+        if thing.deletion_began() && readiness != Some(&Readiness::Ready) {
+            reasons.push("its deletion has begun".to_owned());
+            return Action::ReplaceDeleteFirst;
+        }
+        if self.options.replace.contains(&thing.address) {
+            reasons.push("its replacement was asked for".to_owned());
+            return Action::ReplaceDeleteFirst;
+        }
+        if let Some(Readiness::Failed(why)) = readiness {
+            // What was in use once may hold data; that is not forge's to throw away.
+            if kind.holds_data() && thing.source == Source::Recorded {
+                reasons.push(format!("it has failed ({why}), but holds data, so it is left as it is"));
+            } else {
+                reasons.push(format!("it has failed: {why}"));
+                return Action::ReplaceDeleteFirst;
+            }
+        }
+        match comparison.means() {
+            Some(Means::DeleteFirst) => Action::ReplaceDeleteFirst,
+            Some(Means::CreateFirst) => Action::ReplaceCreateFirst,
+            Some(Means::InPlace) => Action::Update,
+            None if thing.source != Source::Recorded => Action::Adopt,
+            None if !thing.pending.is_empty() && matches!(readiness, Some(Readiness::Waiting(_))) => {
+                reasons.push("an earlier run was cut off while changing it".to_owned());
+                Action::Adopt
+            }
+            None => Action::NoOp,
+        }
+    }
+
+    /// What else stands, or stood, at the address of a desired resource.
+    fn leftovers(&mut self, resource: &Resource, things: Vec<Thing<'a>>, step: &mut Step) {
+        for thing in things {
+            if thing.gone {
+                if thing.source == Source::Recorded && step.action == Action::Create {
+                    step.reasons.push(format!("it was recorded as {}, which is gone", thing.id));
+                }
+                step.gone.push(gone(&thing));
+                continue;
+            }
+            let reason = match thing.source {
+                Source::Recorded if thing.kind != resource.kind => format!("its address is now a {}", resource.kind),
+                Source::Recorded | Source::Superseded => "its successor has taken its place".to_owned(),
+                Source::Begun => "a creation that was cut off left it".to_owned(),
+                Source::Tagged => "it carries the tags of an address where something else stands".to_owned(),
+            };
+            if resource.protect && thing.source == Source::Recorded {
+                self.findings.push(at(resource, protected(&resource.address, Action::Delete)));
+            }
+            self.delete(&thing, reason);
+        }
+    }
+
+    /// What nobody desires any more.
+    fn undesired(&mut self) {
+        for thing in std::mem::take(&mut self.things).into_values().flatten() {
+            if thing.gone {
+                self.extras.push(forget(&thing));
+                continue;
+            }
+            if thing.protect {
+                self.findings.push(protected(&thing.address, Action::Delete));
+            }
+            let reason = match thing.source {
+                Source::Tagged => "found by its tags; nothing asks for it",
+                Source::Begun => "an earlier run was cut off while creating it, and nothing asks for it any more",
+                Source::Recorded | Source::Superseded => "nothing asks for it any more",
+            };
+            self.delete(&thing, reason.to_owned());
+        }
+        self.steps.append(&mut self.extras);
+    }
+
+    fn delete(&mut self, thing: &Thing<'_>, reason: String) {
+        match self.kinds.get(&thing.kind) {
+            Some(kind) => self.extras.push(delete(kind.as_ref(), thing, reason)),
+            None => self.findings.push(unknown_kind(&thing.address, &thing.kind)),
+        }
+    }
+}
+
+/// Which of the things at an address the resource is: the one of its kind that the journal heard of last; without the
+/// journal, the one with the lowest identifier, so that the choice is always the same.
+fn choose(things: &[Thing<'_>], kind: &str) -> Option<usize> {
+    things
+        .iter()
+        .enumerate()
+        .filter(|(_, thing)| !thing.gone && thing.kind == kind && thing.source != Source::Superseded)
+        .max_by_key(|(_, thing)| (thing.source != Source::Tagged, thing.serial, std::cmp::Reverse(&thing.id)))
+        .map(|(position, _)| position)
+}
+
+fn finish_living(step: &mut Step, thing: &Thing<'_>) {
+    step.id = Some(thing.id.clone());
+    step.adopts = thing.source != Source::Recorded;
+    step.outputs = thing.outputs();
+    step.recorded_dependencies = thing.dependencies.clone();
+    // Nothing but the blueprint tells what a thing without a record stands on.
+    if thing.source == Source::Tagged {
+        step.recorded_dependencies.extend(step.dependencies.iter().cloned());
+    }
+    step.operation = thing.operation.clone();
+    step.settles = thing.settles();
+    step.rewrites_record = step.action == Action::NoOp
+        && (!step.settles.is_empty()
+            || thing.record.is_none_or(|record| {
+                let spec = step.desired.as_ref().and_then(Value::to_json);
+                record.dependencies != step.dependencies
+                    || record.protect != step.protect
+                    || record.outputs != step.outputs
+                    || Some(&record.spec) != spec.as_ref()
+            }));
+}
+
+/// The outputs that a dependent can count on before apply.
+fn known_outputs(kind: &dyn AnyKind, step: &Step) -> BTreeMap<String, Json> {
+    let volatile: &[&str] = match step.action {
+        Action::NoOp | Action::Adopt => &[],
+        Action::Update => kind.volatile_outputs(),
+        _ => return BTreeMap::new(),
+    };
+    let stays = |name: &str| !volatile.contains(&name);
+    step.outputs.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn blank(address: &Address, kind: &str, action: Action) -> Step {
+    Step {
+        address: address.clone(),
+        kind: kind.to_owned(),
+        action,
+        id: None,
+        changes: Vec::new(),
+        drift: Vec::new(),
+        reasons: Vec::new(),
+        destroys_data: false,
+        adopts: false,
+        desired: None,
+        before: None,
+        outputs: BTreeMap::new(),
+        dependencies: BTreeSet::new(),
+        recorded_dependencies: BTreeSet::new(),
+        protect: false,
+        operation: None,
+        rewrites_record: false,
+        settles: Vec::new(),
+        gone: Vec::new(),
+    }
+}
+
+pub(super) fn delete(kind: &dyn AnyKind, thing: &Thing<'_>, reason: String) -> Step {
+    let mut step = blank(&thing.address, &thing.kind, Action::Delete);
+    step.id = Some(thing.id.clone());
+    step.reasons = vec![reason];
+    step.destroys_data = kind.holds_data();
+    step.before = thing.spec.cloned();
+    step.outputs = thing.outputs();
+    step.recorded_dependencies = thing.dependencies.clone();
+    step.operation = thing.operation.clone();
+    step.settles = thing.settles();
+    step
+}
+
+pub(super) fn forget(thing: &Thing<'_>) -> Step {
+    let mut step = blank(&thing.address, &thing.kind, Action::Forget);
+    step.id = Some(thing.id.clone());
+    step.reasons = vec!["it is gone from the world".to_owned()];
+    step.gone = vec![gone(thing)];
+    step
+}
+
+fn gone(thing: &Thing<'_>) -> Gone {
+    Gone { kind: thing.kind.clone(), id: thing.id.clone(), settles: thing.settles() }
+}
