@@ -261,7 +261,13 @@ impl<'a> Scene<'a> {
             Some((node, worker.rank, exit))
         });
         // Peers of a worker that was killed end with an error of their own: name the signal, not its echo.
-        let (node, rank, exit) = failed.min_by_key(|(_, rank, exit)| (matches!(exit, Exit::Code(_)), *rank))?;
+        let failed = failed.min_by_key(|(_, rank, exit)| (matches!(exit, Exit::Code(_)), *rank));
+        let (node, rank, exit) = failed?;
+        // A node whose connection has just closed may be the cause: wait for the verdict on it.
+        let suspect = |member: &&NodeId| self.view.nodes.get(member).is_some_and(|seen| seen.disconnected.is_some());
+        if let Some(member) = self.run.state.members.iter().find(suspect) {
+            return Some(nothing(format!("rank {rank} ended with {exit}; {member} has no connection")));
+        }
         Some(self.reform(Cause::WorkerExit { rank, node: node.clone(), how: exit.to_string() }, None))
     }
 

@@ -6,7 +6,7 @@
 //! that write and steps down.
 
 use super::decide::{ActiveRun, Decision, Millis, NodeSeen, Policy, View, decide, lost};
-use super::server::Heard;
+use super::server::{ConnectionId, Heard};
 use crate::bucket::{Bucket, BucketError, Condition, Documents, ETag};
 use crate::checkpoint::{manifest, retain};
 use crate::clock::wall;
@@ -59,6 +59,7 @@ pub struct Leader {
     policy: Policy,
     view: View,
     reports: BTreeMap<NodeId, u64>,
+    connections: BTreeMap<NodeId, ConnectionId>,
     orders: BTreeMap<NodeId, watch::Sender<Order>>,
     injections: BTreeMap<NodeId, Vec<Injection>>,
     grace_ms: u64,
@@ -84,6 +85,7 @@ impl Leader {
             policy,
             view: View { since: 0, nodes: BTreeMap::new(), run: None },
             reports: BTreeMap::new(),
+            connections: BTreeMap::new(),
             orders: BTreeMap::new(),
             injections: BTreeMap::new(),
             grace_ms: RESTART_GRACE_MS,
@@ -138,22 +140,27 @@ impl Leader {
     fn hear(&mut self, message: Heard) {
         let now = self.now();
         match message {
-            Heard::Sync(sync, answer) => {
+            Heard::Sync { sync, connection, answer } => {
                 let orders = self.orders_of(&sync.node);
-                self.take_in(now, *sync);
+                self.take_in(now, *sync, connection);
                 let _ = answer.send(orders);
             }
-            Heard::Disconnected { node, instance } => {
-                if let Some(seen) = self.view.nodes.get_mut(&node).filter(|seen| seen.instance == instance) {
-                    tracing::info!(%node, "connection broke");
-                    seen.disconnected = Some(now);
+            Heard::Closed(connection) => {
+                // A node that has connected again since then is there.
+                let node = self.connections.iter().find(|(_, current)| **current == connection);
+                if let Some(node) = node.map(|(node, _)| node.clone()) {
+                    tracing::info!(%node, "connection closed");
+                    self.connections.remove(&node);
+                    if let Some(seen) = self.view.nodes.get_mut(&node) {
+                        seen.disconnected = Some(now);
+                    }
                 }
             }
         }
     }
 
-    fn take_in(&mut self, now: Millis, sync: Sync) {
-        let Sync { node, instance, report, view, hold_ms, .. } = sync;
+    fn take_in(&mut self, now: Millis, sync: Sync, connection: ConnectionId) {
+        let Sync { node, instance, report, view, .. } = sync;
         let same_life = self.view.nodes.get(&node).is_some_and(|seen| seen.instance == instance);
         let newest = self.reports.get(&node).copied().unwrap_or_default();
         if same_life && report < newest {
@@ -163,10 +170,8 @@ impl Leader {
             tracing::info!(%node, "joined");
         }
         self.reports.insert(node.clone(), report);
-        let before = self.view.nodes.get(&node).filter(|_| same_life).and_then(|seen| seen.disconnected);
-        // Only a held call proves a connection that would be seen to break.
-        let disconnected = if hold_ms > 0 { None } else { before };
-        self.view.nodes.insert(node, NodeSeen { instance, view, heard: now, disconnected });
+        self.connections.insert(node.clone(), connection);
+        self.view.nodes.insert(node, NodeSeen { instance, view, heard: now, disconnected: None });
     }
 
     fn orders_of(&mut self, node: &NodeId) -> watch::Receiver<Order> {
@@ -461,6 +466,7 @@ impl Leader {
         for node in forgotten {
             self.view.nodes.remove(&node);
             self.reports.remove(&node);
+            self.connections.remove(&node);
             self.orders.remove(&node);
             self.injections.remove(&node);
         }

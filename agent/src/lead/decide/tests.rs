@@ -139,6 +139,16 @@ fn a_short_break_is_no_loss() {
 }
 
 #[test]
+fn an_echo_of_a_dying_node_is_not_taken_for_the_cause() {
+    let mut view = running();
+    first_worker(&mut view, "node-0").exit = Some(Exit::Code(1));
+    node(&mut view, "node-1").disconnected = Some(NOW - 100);
+    assert_eq!(decided(&view), (Decision::Nothing, "rank 0 ended with exit code 1; node-1 has no connection".into()));
+    node(&mut view, "node-1").disconnected = Some(NOW - 401);
+    assert_eq!(formed(&view).0, ["node-0", "node-2"]);
+}
+
+#[test]
 fn without_a_spare_it_waits_and_says_for_what() {
     let mut view = running();
     view.nodes.remove(&NodeId::from("node-2"));
