@@ -32,6 +32,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const STOP_GRACE: Duration = Duration::from_secs(3);
 /// How long a fleet may take to end by itself.
 const STOP_FLEET_WITHIN: Duration = Duration::from_secs(10);
+/// How long a fleet that starts waits for its lock: many times longer than a look at it takes.
+const LOCK_WITHIN: Duration = Duration::from_secs(1);
 /// How long killed processes may take to vanish.
 const SWEEP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -198,7 +200,7 @@ struct Fleet {
 /// When another fleet runs here, or its files cannot be used.
 pub async fn run(directory: &Path, program: Program) -> Result<(), FleetError> {
     let directory = directory.canonicalize().map_err(|_| FleetError::Absent(directory.to_owned()))?;
-    let Some(_lock) = try_lock(&directory)? else { return Err(FleetError::Busy(directory)) };
+    let _lock = lock_patiently(&directory).await?;
     let pid_file = directory.join("pid");
     write_atomically(&pid_file, std::process::id().to_string().as_bytes()).map_err(file_error(&pid_file))?;
     // What an earlier fleet that was killed has left behind.
@@ -231,6 +233,18 @@ pub async fn run(directory: &Path, program: Program) -> Result<(), FleetError> {
                 fleet.end_all().await;
                 return Ok(());
             }
+        }
+    }
+}
+
+/// Takes the fleet's lock. Whoever asks how the fleet is holds it for a moment; a fleet that runs, for ever.
+async fn lock_patiently(directory: &Path) -> Result<File, FleetError> {
+    let start = Instant::now();
+    loop {
+        match try_lock(directory)? {
+            Some(lock) => return Ok(lock),
+            None if start.elapsed() > LOCK_WITHIN => return Err(FleetError::Busy(directory.to_owned())),
+            None => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     }
 }

@@ -67,9 +67,10 @@ fn command_line() -> ExitCode {
         })?;
         cli.command.run(&Setting { ui, directory })
     };
-    run().unwrap_or_else(|failure| {
-        ui.failure(&failure);
-        failure.exit
-    })
-    .into()
+    run()
+        .unwrap_or_else(|failure| {
+            ui.failure(&failure);
+            failure.exit
+        })
+        .into()
 }

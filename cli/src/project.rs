@@ -114,6 +114,16 @@ impl Current {
         write().map_err(|error| Failure::new(format!("{} cannot be written", path.display())).because(&error))
     }
 
+    /// Forgets what was up in a directory, once nothing of it is left.
+    pub(crate) fn forget(directory: &Path) -> Result<(), Failure> {
+        let path = Self::path(directory);
+        std::fs::remove_file(&path)
+            .map_err(|error| Failure::new(format!("{} cannot be deleted", path.display())).because(&error))?;
+        // Not empty when another deployment lives beside this blueprint.
+        let _ = std::fs::remove_dir(directory.join(OWN));
+        Ok(())
+    }
+
     /// Where the deployment's own files are.
     pub(crate) fn home(&self, directory: &Path) -> PathBuf {
         home(directory, &self.deployment)
@@ -197,10 +207,8 @@ impl Project {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter_map(|(name, value)| Some((name.strip_prefix(VARIABLE_PREFIX)?.to_owned(), value, name.clone())))
             .collect();
-        let mut overrides: Vec<Override<'_>> = environment
-            .iter()
-            .map(|(name, text, origin)| Override { name, text, origin })
-            .collect();
+        let mut overrides: Vec<Override<'_>> =
+            environment.iter().map(|(name, text, origin)| Override { name, text, origin }).collect();
         overrides.extend(self.vars.iter().map(|(name, text)| Override { name, text, origin: "--var" }));
         let documents: Vec<String> =
             forge_modules::MODULES.iter().map(|module| format!("modules/{}/module.yaml", module.name)).collect();

@@ -45,7 +45,9 @@ impl Ui {
 
     /// Data as a line of JSON.
     pub(crate) fn document(self, document: &impl Serialize) {
-        self.data(serde_json::to_string(document).unwrap_or_else(|error| json!({"error": error.to_string()}).to_string()));
+        self.data(
+            serde_json::to_string(document).unwrap_or_else(|error| json!({"error": error.to_string()}).to_string()),
+        );
     }
 
     /// A line of talk.
@@ -74,7 +76,9 @@ impl Ui {
         }
         if self.json {
             for finding in findings {
-                self.document(&json!({"v": JSON_VERSION, "finding": finding, "place": render::place(finding, sources)}));
+                self.document(
+                    &json!({"v": JSON_VERSION, "finding": finding, "place": render::place(finding, sources)}),
+                );
             }
         }
         self.say(render::render(findings, sources, self.colour).trim_end());

@@ -1,7 +1,7 @@
 use super::Setting;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::project::{Current, OWN, kinds};
+use crate::project::{Current, kinds};
 use crate::site::{Site, exit_of, runtime};
 use crate::ui::JSON_VERSION;
 use crate::view;
@@ -56,10 +56,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let state = site.journal.state();
     if everything && outcome.is_complete() && state.is_empty() && plan.kept.is_empty() {
         site.close_empty()?;
-        let own = setting.directory.join(OWN);
-        std::fs::remove_file(own.join("current.json"))?;
-        // Not empty when another deployment lives beside this blueprint.
-        let _ = std::fs::remove_dir(own);
+        Current::forget(&setting.directory)?;
     }
     if !ui.json {
         view::progress::summary(ui, &outcome);

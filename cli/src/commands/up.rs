@@ -15,6 +15,9 @@ use serde_json::json;
 pub(crate) struct Arguments {
     #[command(flatten)]
     blueprint: BlueprintArgs,
+    /// Agree to changes that replace buckets or file systems, with everything in them
+    #[arg(long)]
+    delete_data: bool,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -31,6 +34,12 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     }
     let home = project.home(&expanded);
     let runtime = runtime()?;
+    let mut current = project.current(&expanded);
+    let earlier = Current::load(&project.directory)?;
+    if earlier.is_none() {
+        // Before the first file, so that `forge destroy` finds whatever a killed `forge up` leaves.
+        current.save(&project.directory)?;
+    }
     let site = Site::open(&home, &expanded.name, kinds(expanded.target, &home), "forge up")?;
     let observations = runtime.block_on(site.look(true))?;
     let plan = plan(&expanded.desired, &site.journal.state(), &observations, &site.kinds, &PlanOptions::default())
@@ -40,13 +49,18 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     } else {
         view::plan::show(ui, &plan);
     }
+    if plan.destroying_data().next().is_some() && !arguments.delete_data {
+        return Err(Failure::new("this plan destroys data: see above")
+            .help("If that is what you want, say --delete-data; otherwise change the blueprint back."));
+    }
     if plan.has_changes() && !arguments.yes && !ui.confirm("Do it?")? {
         ui.say("nothing was done");
+        if earlier.is_none() && site.journal.state().is_empty() {
+            site.close_empty()?;
+            Current::forget(&project.directory)?;
+        }
         return Ok(Exit::Fixable);
     }
-    // Before the first change, so that `forge destroy` finds whatever a killed `forge up` leaves.
-    let mut current = project.current(&expanded);
-    let earlier = Current::load(&project.directory)?;
     current.bucket = earlier.filter(|earlier| earlier.deployment == current.deployment).and_then(|old| old.bucket);
     current.save(&project.directory)?;
     let outcome = runtime.block_on(site.apply(&plan, ui))?;
