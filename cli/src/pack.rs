@@ -78,7 +78,9 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, name).unwrap();
         };
-        ["train.py", "data/big", "src/a.py", ".forge/x", ".git/x", "src/__pycache__/a.pyc"].map(write);
+        for name in ["train.py", "data/big", "src/a.py", ".forge/x", ".git/x", "src/__pycache__/a.pyc"] {
+            write(name);
+        }
         std::fs::write(directory.path().join(IGNORE_FILE), "data/\n").unwrap();
         let first = pack(directory.path()).unwrap();
         let mut archive = tar::Archive::new(first.as_slice());

@@ -4,13 +4,35 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::site::runtime;
 use crate::ui::{JSON_VERSION, Ui};
+use forge_agent::wire::key;
 use serde_json::json;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Option<Action>,
+}
 
-pub(crate) fn run(_: Arguments, setting: &Setting) -> Result<Exit, Failure> {
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// List runs (what happens without a word)
+    List,
+    /// Copy what rank 0 left in FORGE_OUTPUT_DIR
+    Output {
+        /// The run [default: the newest]
+        #[arg(long)]
+        run: Option<String>,
+        /// A directory that does not exist yet
+        directory: PathBuf,
+    },
+}
+
+pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failure> {
     let bus = Bus::of(&setting.directory)?;
+    if let Some(Action::Output { run, directory }) = arguments.action {
+        return runtime()?.block_on(output(&bus, setting, run.as_deref(), &directory));
+    }
     let runs = runtime()?.block_on(bus.runs())?;
     if setting.ui.json {
         for run in &runs {
@@ -18,6 +40,31 @@ pub(crate) fn run(_: Arguments, setting: &Setting) -> Result<Exit, Failure> {
         }
     } else {
         table(setting.ui, &runs);
+    }
+    Ok(Exit::Done)
+}
+
+async fn output(bus: &Bus, setting: &Setting, run: Option<&str>, directory: &Path) -> Result<Exit, Failure> {
+    let target = setting.directory.join(directory);
+    if target.exists() {
+        return Err(Failure::new(format!("{} exists already", directory.display())).help("Nothing was overwritten."));
+    }
+    let run = bus.pick(run).await?.spec.run;
+    let prefix = key::output(&run, "");
+    let keys = bus.bucket.list(&prefix).await?;
+    if keys.is_empty() {
+        return Err(Failure::new(format!("{run} has left no output"))
+            .help("What rank 0 writes into $FORGE_OUTPUT_DIR is kept when every worker has ended well."));
+    }
+    for key in &keys {
+        let path = target.join(key.strip_prefix(&prefix).unwrap_or(key));
+        std::fs::create_dir_all(path.parent().unwrap_or(&target))?;
+        bus.bucket.get_file(key, path).await?;
+    }
+    if setting.ui.json {
+        setting.ui.document(&json!({"v": JSON_VERSION, "output": {"run": run, "files": keys.len()}}));
+    } else {
+        setting.ui.data(format!("output of {run}: {} files in {}", keys.len(), target.display()));
     }
     Ok(Exit::Done)
 }
