@@ -75,9 +75,12 @@ impl Bus {
             return runs.pop().ok_or_else(|| Failure::new("there is no run yet").help("`forge train` starts one."));
         };
         let names: Vec<_> = runs.iter().map(|run| run.spec.run.0.clone()).collect();
-        runs.into_iter().find(|run| run.spec.run.0 == named).ok_or_else(|| {
-            Failure::new(format!("there is no run {named}")).help(format!("There are: {}.", names.join(", ")))
-        })
+        let help = match names.as_slice() {
+            [] => "There is none yet; `forge train` starts one.".to_owned(),
+            names => format!("There are: {}.", names.join(", ")),
+        };
+        let found = runs.into_iter().find(|run| run.spec.run.0 == named);
+        found.ok_or_else(|| Failure::new(format!("there is no run {named}")).help(help))
     }
 
     /// What the leader sees of its nodes; none when no leader has written for a while.

@@ -32,6 +32,8 @@ pub fn forge() -> &'static Path {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let build = Command::new(cargo)
             .args(["build", "--quiet", "--locked", "--package", "forge-cli", "--bin", "forge"])
+            // A benchmark measures what users run.
+            .args((!cfg!(debug_assertions)).then_some("--release"))
             .current_dir(repository())
             .status();
         assert!(build.is_ok_and(|status| status.success()), "forge does not build");

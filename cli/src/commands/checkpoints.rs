@@ -32,7 +32,8 @@ enum Action {
         #[arg(long)]
         step: Option<StepNumber>,
         /// A directory that does not exist yet
-        directory: PathBuf,
+        #[arg(value_name = "DIRECTORY")]
+        to: PathBuf,
     },
 }
 
@@ -44,8 +45,8 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
         match arguments.action.unwrap_or(Action::List) {
             Action::List => list(&bus, ui, &run).await,
             Action::Verify => verify(&bus, ui, &run).await,
-            Action::Export { step, directory } => {
-                export(&bus, ui, &run, step, &setting.directory.join(directory)).await
+            Action::Export { step, to } => {
+                export(&bus, ui, &run, step, &setting.directory.join(to)).await
             }
         }
     })

@@ -24,14 +24,15 @@ enum Action {
         #[arg(long)]
         run: Option<String>,
         /// A directory that does not exist yet
-        directory: PathBuf,
+        #[arg(value_name = "DIRECTORY")]
+        to: PathBuf,
     },
 }
 
 pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failure> {
     let bus = Bus::of(&setting.directory)?;
-    if let Some(Action::Output { run, directory }) = arguments.action {
-        return runtime()?.block_on(output(&bus, setting, run.as_deref(), &directory));
+    if let Some(Action::Output { run, to }) = arguments.action {
+        return runtime()?.block_on(output(&bus, setting, run.as_deref(), &to));
     }
     let runs = runtime()?.block_on(bus.runs())?;
     if setting.ui.json {

@@ -15,13 +15,14 @@ pub(crate) fn run(_: Arguments, setting: &Setting) -> Result<Exit, Failure> {
     let current = Current::require(&setting.directory)?;
     let state = read_state(&current.home(&setting.directory), &current.deployment)?;
     let bus = Bus::of(&setting.directory).ok();
+    let has_fleet = state.records.values().any(|record| record.spec.get("nodes").is_some());
     let (cluster, runs) = runtime()?.block_on(async {
         match &bus {
-            Some(bus) => Ok::<_, Failure>((bus.cluster().await?, bus.runs().await?)),
+            // What the leader of a fleet that was deleted wrote last is no news.
+            Some(bus) => Ok::<_, Failure>((bus.cluster().await?.filter(|_| has_fleet), bus.runs().await?)),
             None => Ok((None, Vec::new())),
         }
     })?;
-    let has_fleet = state.records.values().any(|record| record.spec.get("nodes").is_some());
     let lost = cluster.iter().flat_map(|cluster| &cluster.nodes).any(|node| node.state == "quarantined");
     let healthy = state.pending.is_empty() && !lost && (cluster.is_some() || !has_fleet);
     if ui.json {

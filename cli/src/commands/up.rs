@@ -6,7 +6,7 @@ use crate::site::{Site, exit_of, runtime};
 use crate::ui::{JSON_VERSION, Ui};
 use crate::view;
 use forge_blueprints::{Expanded, Sources};
-use forge_engine::plan::{PlanOptions, plan};
+use forge_engine::plan::{Action, Plan, PlanOptions, plan};
 use forge_engine::state::State;
 use forge_engine::value::Value;
 use serde_json::json;
@@ -36,6 +36,11 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let runtime = runtime()?;
     let mut current = project.current(&expanded);
     let earlier = Current::load(&project.directory)?;
+    if let Some(other) = earlier.as_ref().filter(|earlier| earlier.deployment != expanded.name) {
+        // `forge destroy` would no longer find that one.
+        return Err(Failure::new(format!("{} is up here, and this blueprint is named {}", other.deployment, expanded.name))
+            .help("Run `forge destroy` first, name it as before, or put the blueprint into a directory of its own."));
+    }
     if earlier.is_none() {
         // Before the first file, so that `forge destroy` finds whatever a killed `forge up` leaves.
         current.save(&project.directory)?;
@@ -49,16 +54,16 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     } else {
         view::plan::show(ui, &plan);
     }
-    if plan.destroying_data().next().is_some() && !arguments.delete_data {
-        return Err(Failure::new("this plan destroys data: see above")
-            .help("If that is what you want, say --delete-data; otherwise change the blueprint back."));
-    }
-    if plan.has_changes() && !arguments.yes && !ui.confirm("Do it?")? {
-        ui.say("nothing was done");
-        if earlier.is_none() && site.journal.state().is_empty() {
+    let agreed = agree(&plan, &arguments, ui);
+    if !matches!(agreed, Ok(true)) {
+        // What was found in the world and is to be adopted holds somebody's data: then every file stays.
+        let only_new = plan.changed().all(|step| step.action == Action::Create);
+        if earlier.is_none() && site.journal.state().is_empty() && only_new {
             site.close_empty()?;
             Current::forget(&project.directory)?;
         }
+        agreed?;
+        ui.say("nothing was done");
         return Ok(Exit::Fixable);
     }
     current.bucket = earlier.filter(|earlier| earlier.deployment == current.deployment).and_then(|old| old.bucket);
@@ -71,6 +76,15 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
         farewell(ui, &expanded, outcome.is_complete());
     }
     Ok(exit_of(&outcome))
+}
+
+/// Whether the plan is to be carried out.
+fn agree(plan: &Plan, arguments: &Arguments, ui: Ui) -> Result<bool, Failure> {
+    if plan.destroying_data().next().is_some() && !arguments.delete_data {
+        return Err(Failure::new("this plan destroys data: see above")
+            .help("If that is what you want, say --delete-data; otherwise change the blueprint back."));
+    }
+    if !plan.has_changes() || arguments.yes { Ok(true) } else { ui.confirm("Do it?") }
 }
 
 fn farewell(ui: Ui, expanded: &Expanded, complete: bool) {

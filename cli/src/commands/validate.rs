@@ -19,9 +19,13 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
             "name": expanded.name, "target": expanded.target.name(), "resources": resources, "jobs": jobs,
         }}));
     } else {
+        let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         setting.ui.data(format!(
-            "{} is valid on target {}: {resources} resources, {jobs} jobs",
-            expanded.name, expanded.target
+            "{} is valid on target {}: {}, {}",
+            expanded.name,
+            expanded.target,
+            count(resources, "resource"),
+            count(jobs, "job")
         ));
     }
     Ok(Exit::Done)

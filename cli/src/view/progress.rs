@@ -25,7 +25,7 @@ pub(crate) fn show(ui: Ui, event: &Event) {
         }
         Event::StepSkipped { address, because, .. } => ui.say(match because {
             Skip::Blocked(other) => format!("  {address}: skipped, because {other} was not done"),
-            Skip::Cancelled => format!("  {address}: not begun"),
+            Skip::Cancelled => format!("  {address}: not done"),
         }),
     }
 }
