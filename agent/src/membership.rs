@@ -11,7 +11,7 @@ use crate::lead::decide::Policy;
 use crate::lead::election::{Candidate, Held, Observer, RENEW_EVERY, take};
 use crate::lead::leader::Leader;
 use crate::lead::server;
-use crate::wire::{Lease, Order, Sync, SyncReply, key};
+use crate::wire::{Lease, NodeId, Order, Sync, SyncReply, key};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -101,20 +101,24 @@ impl Member {
     /// Looks at the lease once and does what it asks for; returns when the connection has ended.
     async fn once(&mut self) -> Result<(), BucketError> {
         let seen = self.context.bucket.read::<Lease>(key::LEADER).await?;
-        let Some((lease, etag)) = &seen else { return self.run_for_leader(None).await };
+        let Some((lease, etag)) = &seen else { return self.run_for_leader(None, None).await };
         let expired = self.observer.expired(Instant::now(), lease, etag);
         // This agent has stepped down and nobody has followed yet.
         let deposed =
             lease.instance == self.instance && self.leading.as_ref().is_none_or(tokio::task::JoinHandle::is_finished);
         if expired || deposed {
-            return self.run_for_leader(seen.as_ref()).await;
+            return self.run_for_leader(seen.as_ref(), None).await;
         }
         let ended = self.session(lease).await;
         tracing::info!(?ended, leader = %lease.holder, "connection to the leader ended");
-        if ended == Ended::Refused { self.run_for_leader(seen.as_ref()).await } else { Ok(()) }
+        if ended == Ended::Refused {
+            return self.run_for_leader(seen.as_ref(), Some(lease.holder.clone())).await;
+        }
+        Ok(())
     }
 
-    async fn run_for_leader(&mut self, seen: Option<&(Lease, ETag)>) -> Result<(), BucketError> {
+    /// `dead` is the node at whose address nobody listens.
+    async fn run_for_leader(&mut self, seen: Option<&(Lease, ETag)>, dead: Option<NodeId>) -> Result<(), BucketError> {
         let mut random = [0; 1];
         // Without randomness everybody runs at once, and still only one wins.
         let _ = getrandom::fill(&mut random);
@@ -129,7 +133,7 @@ impl Member {
         if let Some(held) = take(&*self.context.bucket, &candidate, seen, wall()).await? {
             tracing::info!(epoch = held.lease.epoch, "leads");
             let context = self.context.clone();
-            self.leading = Some(tokio::spawn(lead(context, held, listener, self.token.clone())));
+            self.leading = Some(tokio::spawn(lead(context, held, listener, self.token.clone(), dead)));
         }
         Ok(())
     }
@@ -220,11 +224,11 @@ fn classify(error: &hyper_util::client::legacy::Error) -> Ended {
 }
 
 /// Leads until the lease is lost.
-async fn lead(context: Context, mut held: Held, listener: TcpListener, token: String) {
+async fn lead(context: Context, mut held: Held, listener: TcpListener, token: String, dead: Option<NodeId>) {
     let epoch = held.lease.epoch;
     let (heard, inbox) = mpsc::channel(HEARD);
     let (valid, valid_until) = watch::channel(held.valid_until);
-    let leader = Leader::new(context.bucket.clone(), epoch, context.name.clone(), Policy::default());
+    let leader = Leader::new(context.bucket.clone(), epoch, context.name.clone(), dead, Policy::default());
     let renewals = async {
         loop {
             tokio::time::sleep(RENEW_EVERY).await;

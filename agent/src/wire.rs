@@ -718,7 +718,8 @@ pub struct Event {
     pub epoch: Epoch,
     /// The formation that it happened to.
     pub generation: Generation,
-    /// What, as a word: `formed`, `started`, `restart`, `committed`, `injected`, `ended`, `leader`, `trouble`.
+    /// What, as a word: `formed`, `started`, `restart`, `committed`, `damaged`, `injected`, `leader`, `waits`,
+    /// `ended`.
     pub kind: String,
     /// What, as a sentence.
     pub message: String,

@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 pub(crate) const OWN: &str = ".forge";
 /// The blueprint that is meant when none is named.
 pub(crate) const DEFAULT_BLUEPRINT: &str = "blueprint.yaml";
+/// Ends the names of files that are not whole yet.
+const DRAFT: &str = "new";
 const VARIABLE_PREFIX: &str = "FORGE_VAR_";
 
 /// What was put up last.
@@ -107,7 +109,8 @@ impl Current {
         let path = Self::path(directory);
         let write = || {
             std::fs::create_dir_all(directory.join(OWN))?;
-            let temporary = path.with_extension("new");
+            // Its own for each process: of two that begin at once, neither takes the other's away.
+            let temporary = path.with_extension(format!("{}.{DRAFT}", std::process::id()));
             std::fs::write(&temporary, serde_json::to_vec(self)?)?;
             std::fs::rename(temporary, &path)
         };
@@ -119,8 +122,16 @@ impl Current {
         let path = Self::path(directory);
         std::fs::remove_file(&path)
             .map_err(|error| Failure::new(format!("{} cannot be deleted", path.display())).because(&error))?;
-        // Not empty when another deployment lives beside this blueprint.
-        let _ = std::fs::remove_dir(directory.join(OWN));
+        let own = directory.join(OWN);
+        // Left by a forge that was killed while it wrote one.
+        for entry in std::fs::read_dir(&own).into_iter().flatten().flatten() {
+            let draft = entry.path();
+            if draft.extension().is_some_and(|extension| extension == DRAFT) {
+                let _ = std::fs::remove_file(draft);
+            }
+        }
+        // Not empty when a second forge has begun here in this moment.
+        let _ = std::fs::remove_dir(own);
         Ok(())
     }
 

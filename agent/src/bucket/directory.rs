@@ -410,6 +410,16 @@ mod tests {
         assert!(!root.path().exists());
     }
 
+    #[tokio::test]
+    async fn a_document_of_a_newer_forge_is_refused_by_its_version() {
+        use crate::bucket::Documents;
+        let (_root, store) = store();
+        store.put_now("a", br#"{"v":2,"new":"shape"}"#, &Condition::Always).unwrap();
+        let read = (&store as &dyn Bucket).read::<crate::wire::Lease>("a").await;
+        let message = "a: written by a newer forge (version 2 of this document, 1 is understood)";
+        assert_eq!(read.unwrap_err().to_string(), message);
+    }
+
     #[test]
     fn files_go_up_and_come_down_with_their_digest() {
         let (root, store) = store();

@@ -6,9 +6,10 @@
 
 pub mod directory;
 
+use crate::wire::VERSION;
 use futures::future::BoxFuture;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +70,14 @@ pub enum BucketError {
         /// In what way.
         what: String,
     },
+    /// A newer forge wrote it.
+    #[error("{key}: written by a newer forge (version {version} of this document, {VERSION} is understood)")]
+    Newer {
+        /// The object.
+        key: String,
+        /// The version of its document.
+        version: u32,
+    },
     /// The key cannot be one.
     #[error("{key:?} cannot be the key of an object")]
     BadKey {
@@ -120,6 +129,11 @@ pub fn open(url: &str) -> Result<Arc<dyn Bucket>, BucketError> {
     Ok(Arc::new(directory::Directory::new(Path::new(path))))
 }
 
+#[derive(Deserialize)]
+struct Versioned {
+    v: Option<u32>,
+}
+
 /// JSON documents in a bucket.
 pub trait Documents {
     /// The document and its version, if there is one.
@@ -139,6 +153,11 @@ pub trait Documents {
 impl Documents for dyn Bucket + '_ {
     async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<(T, ETag)>, BucketError> {
         let Some(object) = self.get(key).await? else { return Ok(None) };
+        // The version first: a newer document may not even have the fields of ours.
+        let versioned: Option<Versioned> = serde_json::from_slice(&object.bytes).ok();
+        if let Some(version) = versioned.and_then(|document| document.v).filter(|version| *version > VERSION) {
+            return Err(BucketError::Newer { key: key.to_owned(), version });
+        }
         match serde_json::from_slice(&object.bytes) {
             Ok(document) => Ok(Some((document, object.etag))),
             Err(error) => Err(BucketError::Damaged { key: key.to_owned(), what: error.to_string() }),

@@ -77,6 +77,8 @@ pub struct View {
     pub since: Millis,
     /// The nodes that it has heard of.
     pub nodes: BTreeMap<NodeId, NodeSeen>,
+    /// Nodes that are known to be dead without having been heard of: the leader before, at whose address nobody listens.
+    pub gone: BTreeSet<NodeId>,
     /// The run that is being worked on.
     pub run: Option<ActiveRun>,
 }
@@ -157,6 +159,9 @@ fn nothing(reason: impl Into<String>) -> (Decision, Reason) {
 #[must_use]
 pub fn lost(now: Millis, view: &View, policy: &Policy, node: &NodeId) -> Option<String> {
     let Some(seen) = view.nodes.get(node) else {
+        if view.gone.contains(node) {
+            return Some("nobody listens at its address".into());
+        }
         let waited = now.saturating_sub(view.since);
         return (waited > policy.settle).then(|| format!("not heard of for {} s", waited / 1000));
     };
@@ -216,8 +221,9 @@ impl<'a> Scene<'a> {
         self.gangs().flat_map(|(node, seen, gang)| gang.workers.iter().map(move |worker| (node, seen, worker)))
     }
 
+    /// A gang that has finished no step of its own is where its checkpoint was.
     fn furthest_step(&self) -> Option<StepNumber> {
-        self.workers().filter_map(|(_, _, worker)| worker.step).max()
+        self.workers().filter_map(|(_, _, worker)| worker.step).max().or(self.run.state.resume)
     }
 
     /// The oldest step that is not committed and whose shards are durable for every rank.
@@ -272,6 +278,9 @@ impl<'a> Scene<'a> {
     }
 
     fn hang(&self) -> Option<(Decision, Reason)> {
+        // A program that never says how far it is may be quiet for as long as it likes.
+        let earlier = self.run.state.restarts.iter().any(|restart| restart.step.is_some());
+        let reports = earlier || self.furthest_step().is_some();
         let overdue = |seen: &NodeSeen, worker: &WorkerView| {
             let limit = match worker.step {
                 Some(_) => self.run.spec.hang_after_ms,
@@ -279,7 +288,7 @@ impl<'a> Scene<'a> {
             };
             worker.exit.is_none() && worker.idle_ms + self.now.saturating_sub(seen.heard) > limit
         };
-        self.workers().any(|(_, seen, worker)| overdue(seen, worker)).then(|| {
+        (reports && self.workers().any(|(_, seen, worker)| overdue(seen, worker))).then(|| {
             let slowest = self.workers().map(|(_, _, worker)| worker.step).min().flatten();
             let behind = self.workers().filter(|(_, _, worker)| worker.step == slowest);
             self.reform(Cause::Hang { ranks: behind.map(|(_, _, worker)| worker.rank).collect() }, None)

@@ -67,6 +67,7 @@ pub struct Leader {
     queue_key: Option<String>,
     events: u64,
     reason: String,
+    waits: Option<(Option<u64>, String)>,
     housekeeping: JoinSet<()>,
     polled: Option<Instant>,
     shown: Option<(Instant, Cluster)>,
@@ -74,16 +75,16 @@ pub struct Leader {
 }
 
 impl Leader {
-    /// A leader that knows nothing yet.
+    /// A leader that knows nothing yet but which node, if any, was found dead with the leader before.
     #[must_use]
-    pub fn new(bucket: Arc<dyn Bucket>, epoch: Epoch, node: NodeId, policy: Policy) -> Self {
+    pub fn new(bucket: Arc<dyn Bucket>, epoch: Epoch, node: NodeId, dead: Option<NodeId>, policy: Policy) -> Self {
         Self {
             bucket,
             epoch,
             node,
             started: Instant::now(),
             policy,
-            view: View { since: 0, nodes: BTreeMap::new(), run: None },
+            view: View { since: 0, nodes: BTreeMap::new(), gone: dead.into_iter().collect(), run: None },
             reports: BTreeMap::new(),
             connections: BTreeMap::new(),
             orders: BTreeMap::new(),
@@ -93,6 +94,7 @@ impl Leader {
             queue_key: None,
             events: 0,
             reason: String::new(),
+            waits: None,
             housekeeping: JoinSet::new(),
             polled: None,
             shown: None,
@@ -171,6 +173,7 @@ impl Leader {
         }
         self.reports.insert(node.clone(), report);
         self.connections.insert(node.clone(), connection);
+        self.view.gone.remove(&node);
         self.view.nodes.insert(node, NodeSeen { instance, view, heard: now, disconnected: None });
     }
 
@@ -205,12 +208,25 @@ impl Leader {
                 self.reason.clone_from(&reason);
             }
             if decision == Decision::Nothing {
+                self.say_what_it_waits_for(&reason).await?;
                 break;
             }
             self.carry_out(decision, reason).await?;
         }
         self.publish();
         self.show().await
+    }
+
+    /// Once for each thing that is waited for; figures in the reason may change all the time.
+    async fn say_what_it_waits_for(&mut self, reason: &str) -> Result<(), BucketError> {
+        let key: String = reason.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let generation = self.view.run.as_ref().map(|run| run.state.generation);
+        let waits = (generation, key);
+        if !reason.contains("waits for") || self.waits.as_ref() == Some(&waits) {
+            return Ok(());
+        }
+        self.waits = Some(waits);
+        self.event("waits", reason.to_owned()).await
     }
 
     async fn carry_out(&mut self, decision: Decision, reason: String) -> Result<(), BucketError> {
@@ -347,7 +363,16 @@ impl Leader {
         }
         for queued in self.bucket.list(key::QUEUE).await? {
             let Some(run) = key::run_of_queued(&queued) else { continue };
-            let Some((spec, _)) = self.bucket.read::<RunSpec>(&key::spec(&run)).await? else { continue };
+            let spec = match self.bucket.read::<RunSpec>(&key::spec(&run)).await {
+                Ok(Some((spec, _))) => spec,
+                Ok(None) => continue,
+                // One run that cannot be understood must not hold up the others.
+                Err(error @ (BucketError::Damaged { .. } | BucketError::Newer { .. })) => {
+                    self.refuse(&run, &queued, &error).await?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let (state, version) = match self.bucket.read::<RunState>(&key::state(&run)).await? {
                 Some((state, version)) => (state, Some(version)),
                 None => (RunState::queued(run.clone()), None),
@@ -368,6 +393,16 @@ impl Leader {
             return Ok(());
         }
         Ok(())
+    }
+
+    /// Ends a run that cannot even be begun.
+    async fn refuse(&self, run: &RunId, queued: &str, error: &BucketError) -> Result<(), BucketError> {
+        tracing::warn!(%run, %error, "refused");
+        let mut state = RunState::queued(run.clone());
+        (state.phase, state.epoch, state.ended_at) = (Phase::Failed, self.epoch, Some(wall()));
+        state.reason = format!("its specification cannot be understood: {error}");
+        self.bucket.write(&key::state(run), &state, Condition::Always).await?;
+        self.bucket.delete(queued).await
     }
 
     async fn poll_requests(&mut self) -> Result<(), BucketError> {

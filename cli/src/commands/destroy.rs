@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let plan = plan_destroy(&deployment, &site.journal.state(), &observations, &site.kinds, &options)
         .map_err(|findings| Failure::findings(Sources::default(), findings))?;
     if ui.json {
-        ui.document(&json!({"v": JSON_VERSION, "plan": plan}));
+        ui.document(&json!({"v": JSON_VERSION, "plan": view::plan::json(&plan)}));
     } else {
         view::plan::show(ui, &plan);
     }

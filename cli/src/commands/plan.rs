@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let plan = plan(desired, &state, &observations, &kinds, &PlanOptions::default())
         .map_err(|findings| Failure::findings(Sources::default(), findings))?;
     if ui.json {
-        ui.document(&json!({"v": JSON_VERSION, "plan": plan, "notes": expanded.notes}));
+        ui.document(&json!({"v": JSON_VERSION, "plan": view::plan::json(&plan), "notes": expanded.notes}));
     } else {
         for note in &expanded.notes {
             ui.say(format!("note: {note}"));

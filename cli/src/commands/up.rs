@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let plan = plan(&expanded.desired, &site.journal.state(), &observations, &site.kinds, &PlanOptions::default())
         .map_err(|findings| Failure::findings(Sources::default(), findings))?;
     if ui.json {
-        ui.document(&json!({"v": JSON_VERSION, "plan": plan, "notes": expanded.notes}));
+        ui.document(&json!({"v": JSON_VERSION, "plan": view::plan::json(&plan), "notes": expanded.notes}));
     } else {
         view::plan::show(ui, &plan);
     }

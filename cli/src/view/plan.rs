@@ -3,6 +3,7 @@
 use crate::ui::{Paint, Ui};
 use forge_engine::plan::{Action, Means, Plan, Purpose, Step};
 use forge_engine::value::Value;
+use serde_json::{Value as Json, json};
 
 /// Longest value that is shown whole.
 const LONGEST: usize = 60;
@@ -63,6 +64,40 @@ fn show_step(ui: Ui, step: &Step, width: usize) {
 
 fn reasons(step: &Step) -> String {
     if step.reasons.is_empty() { String::new() } else { format!("  ({})", step.reasons.join("; ")) }
+}
+
+/// The plan as data: values as plain JSON, what is not known yet as `{"known_after_apply": …}`.
+pub(crate) fn json(plan: &Plan) -> Json {
+    let steps = plan.steps.iter().map(|step| {
+        let changes = step.changes.iter().map(|change| {
+            json!({
+                "field": change.field, "before": change.before.as_ref().map(plain),
+                "after": change.after.as_ref().map(plain), "means": change.means,
+            })
+        });
+        let drift = step.drift.iter().map(|drift| {
+            json!({"field": drift.field, "recorded": plain(&drift.recorded), "observed": plain(&drift.observed)})
+        });
+        json!({
+            "address": step.address, "kind": step.kind, "action": step.action, "id": step.id,
+            "changes": changes.collect::<Vec<_>>(), "drift": drift.collect::<Vec<_>>(), "reasons": step.reasons,
+            "destroys_data": step.destroys_data, "desired": step.desired.as_ref().map(plain),
+        })
+    });
+    json!({
+        "deployment": plan.deployment, "purpose": plan.purpose, "changes": plan.has_changes(),
+        "counts": plan.counts(), "steps": steps.collect::<Vec<_>>(), "kept": plan.kept,
+    })
+}
+
+fn plain(value: &Value) -> Json {
+    match value {
+        Value::Output(output) => json!({"known_after_apply": output.to_string()}),
+        Value::Concat(parts) => json!({"known_after_apply": parts.iter().map(plain).collect::<Vec<_>>()}),
+        Value::List(items) => items.iter().map(plain).collect(),
+        Value::Map(entries) => Json::Object(entries.iter().map(|(key, item)| (key.clone(), plain(item))).collect()),
+        known => known.to_json().unwrap_or_default(),
+    }
 }
 
 /// A value on one line; what is known only after apply is shown as what it will be.

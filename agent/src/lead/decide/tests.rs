@@ -58,6 +58,7 @@ fn running() -> View {
     ];
     View {
         since: 0,
+        gone: BTreeSet::new(),
         nodes: nodes.into_iter().map(|(name, seen)| (name.into(), seen)).collect(),
         run: Some(ActiveRun { spec: spec(), state, committed: [20].into(), cancelled: false }),
     }
@@ -169,6 +170,17 @@ fn a_new_leader_gives_nodes_time_to_find_it() {
 }
 
 #[test]
+fn a_leader_that_died_on_a_node_of_the_gang_is_replaced_without_waiting() {
+    let mut view = running();
+    view.nodes.remove(&NodeId::from("node-1"));
+    view.since = NOW;
+    view.gone.insert("node-1".into());
+    let (members, _, reason) = formed(&view);
+    assert_eq!(members, ["node-0", "node-2"]);
+    assert!(reason.starts_with("node-1 is gone (nobody listens at its address)"), "{reason}");
+}
+
+#[test]
 fn commits_when_every_rank_is_durable_even_while_a_worker_is_dead() {
     let mut view = running();
     first_worker(&mut view, "node-1").exit = Some(Exit::Signal(9));
@@ -194,6 +206,12 @@ fn a_hang_names_the_ranks_that_are_behind() {
     first_worker(&mut view, "node-0").idle_ms = 10_001;
     first_worker(&mut view, "node-1").step = Some(29);
     assert_eq!(formed(&view).2, "no step for too long; furthest behind: rank [1]");
+    // A program that never reports a step is left alone, however long it takes.
+    let mut view = running();
+    for name in ["node-0", "node-1"] {
+        (first_worker(&mut view, name).step, first_worker(&mut view, name).idle_ms) = (None, 86_400_000);
+    }
+    assert_eq!(decided(&view).0, Decision::Nothing);
     // Before the first step there is more time.
     let mut view = running();
     first_worker(&mut view, "node-0").idle_ms = 60_000;
