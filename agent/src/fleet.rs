@@ -53,6 +53,9 @@ pub struct Wanted {
 /// What a fleet is; `fleet.json` in its directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Current {
+    /// The fleet process that wrote this.
+    #[serde(default)]
+    fleet: u32,
     /// The next node's number.
     next: u32,
     /// Living agents: name to process id.
@@ -128,6 +131,11 @@ fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, FleetError>
     serde_json::from_slice(&text).map_err(io::Error::other).map_err(file_error(path))
 }
 
+/// True for a process that is not only waited for: a dead one has no command line.
+fn lives(pid: u32) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command| !command.is_empty())
+}
+
 /// How the fleet in a directory is.
 ///
 /// # Errors
@@ -135,9 +143,11 @@ fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, FleetError>
 pub async fn status(directory: &Path) -> Result<Status, FleetError> {
     let running = try_lock(directory)?.is_none();
     let wanted: Wanted = read_json(&directory.join("wanted.json"))?;
+    // A fleet that was killed left its list behind: that says nothing of the one that has begun in its place.
     let current: Current = read_json(&directory.join("fleet.json")).unwrap_or_default();
+    let current = if running && lives(current.fleet) { current } else { Current::default() };
     let total = wanted.nodes + wanted.spares;
-    let agents = if running { current.agents.len() as u32 } else { 0 };
+    let agents = current.agents.len() as u32;
     let joined = match crate::bucket::open(&wanted.bucket) {
         Ok(bucket) => bucket.read::<Cluster>(key::CLUSTER).await.ok().flatten().map(|(cluster, _)| cluster),
         Err(_) => None,
@@ -219,13 +229,18 @@ pub async fn run(directory: &Path, program: Program) -> Result<(), FleetError> {
         next_start: Instant::now(),
     };
     fleet.current.agents.clear();
+    fleet.current.fleet = std::process::id();
     let _ = fs::remove_dir_all(fleet.directory.join("nodes"));
     loop {
         if !fleet.directory.join("lock").exists() {
             tracing::warn!("the fleet's directory is gone; ending");
             return Ok(());
         }
-        fleet.converge().await?;
+        // A full disk, a program that is just being replaced: what runs goes on, and the rest is tried again.
+        if let Err(error) = fleet.converge().await {
+            tracing::error!(%error, "trying again");
+            fleet.next_start = Instant::now() + LONGEST_PAUSE / 10;
+        }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = fleet.any_death() => {}

@@ -12,6 +12,7 @@ use crate::lead::election::{Candidate, Held, Observer, RENEW_EVERY, take};
 use crate::lead::leader::Leader;
 use crate::lead::server;
 use crate::wire::{Lease, NodeId, Order, Sync, SyncReply, key};
+use futures::future::OptionFuture;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -149,6 +150,10 @@ impl Member {
             connector
         );
         let mut held = Box::pin(self.call(&client, lease, HOLD));
+        // Beside the held call, never in its place: both share one connection, and the call that began to open it must be
+        // polled until it is open.
+        let mut prompt = OptionFuture::default();
+        let mut under_way = false;
         loop {
             tokio::select! {
                 answer = &mut held => match answer {
@@ -158,11 +163,16 @@ impl Member {
                     }
                     Err(ended) => return ended,
                 },
-                () = self.context.urgent.notified() => {
-                    match self.call(&client, lease, Duration::ZERO).await {
+                Some(answer) = &mut prompt, if under_way => {
+                    under_way = false;
+                    match answer {
                         Ok(reply) => self.deliver(reply).await,
                         Err(ended) => return ended,
                     }
+                }
+                () = self.context.urgent.notified(), if !under_way => {
+                    prompt = Some(Box::pin(self.call(&client, lease, Duration::ZERO))).into();
+                    under_way = true;
                 }
             }
         }

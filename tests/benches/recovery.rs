@@ -239,10 +239,10 @@ jobs:
                 return false;
             }
             cluster = shown.json()[0]["cluster"].clone();
-            let mut shown: Vec<_> = nodes(&cluster).iter().flat_map(|node| pids(node)).collect();
+            let mut shown: Vec<_> = members(&cluster).flat_map(pids).collect();
             shown.sort_unstable();
             let spares = nodes(&cluster).iter().filter(|node| node["state"] == "spare").count();
-            shown == self.ranks.pids() && spares == 2 && nodes(&cluster).len() == 4
+            shown == self.ranks.pids() && spares == 2
         });
         cluster
     }
@@ -283,6 +283,11 @@ fn nodes(cluster: &Json) -> &[Json] {
     cluster["nodes"].as_array().map_or(&[], Vec::as_slice)
 }
 
+/// The gang's nodes; those that were lost are shown for a while as well.
+fn members(cluster: &Json) -> impl Iterator<Item = &Json> {
+    nodes(cluster).iter().filter(|node| node["state"] == "working")
+}
+
 fn name(node: &Json) -> &str {
     node["node"].as_str().expect("a node has a name")
 }
@@ -303,7 +308,7 @@ fn forge_workers(python: &str, peers: &str, count: usize, chance: &mut Chance) -
         series.add(kill_worker(&mut forge.ranks, chance, || true));
     }
     let (restarts, starts) = (forge.events("restart"), forge.events("started"));
-    for recovery in series.recoveries.iter() {
+    for recovery in &series.recoveries {
         let after = |events: &[u64]| events.iter().copied().find(|at| at * 1_000_000 >= recovery.struck);
         let (Some(restart), Some(start)) = (after(&restarts), after(&starts)) else { continue };
         series.formed.push(millis(recovery.struck, restart * 1_000_000));
@@ -333,7 +338,7 @@ fn forge_nodes(python: &str, count: usize, chance: &mut Chance) -> (Vec<Series>,
         for _ in 0..count {
             let cluster = forge.well();
             chance.pause();
-            let member = nodes(&cluster).iter().find(|node| !pids(node).is_empty() && !leads(&cluster, node));
+            let member = members(&cluster).find(|node| !leads(&cluster, node));
             let recovery = forge.strike_node(member.expect("one member does not lead"), with);
             all[series].add(recovery);
         }
@@ -486,7 +491,7 @@ impl Series {
     fn show(&self) {
         for (until, values) in [("ranks started", self.started()), ("ranks step", self.stepping())] {
             println!(
-                "{:<16} {:<9} {:<5} {:<14} {:>3} {:>5} {}  {}",
+                "{:<16} {:<9} {:<9} {:<14} {:>3} {:>5} {}  {}",
                 self.what,
                 self.system,
                 self.peers,
@@ -525,10 +530,14 @@ fn output(program: &str, arguments: &[&str]) -> Result<String, String> {
     if ran.status.success() { Ok(text(&ran.stdout)) } else { Err(format!("{program}: {}", last())) }
 }
 
-fn interpreter(python: &str) -> String {
+/// How long interpreters that are started at the same time take to come and go.
+fn interpreters(python: &str, count: usize) -> String {
     let start = || {
         let clock = Instant::now();
-        output(python, &["-c", "pass"]).expect("Python starts");
+        let spawn = || Command::new(python).args(["-c", "pass"]).stdin(Stdio::null()).spawn().expect("Python starts");
+        let all: Vec<_> = (0..count).map(|_| spawn()).collect();
+        all.into_iter()
+            .for_each(|mut one| assert!(one.wait().is_ok_and(|status| status.success()), "Python ends well"));
         clock.elapsed().as_secs_f64() * 1e3
     };
     spread((0..20).map(|_| start()).collect())
@@ -563,9 +572,11 @@ fn main() {
     }
     println!("load {begin} at the beginning, {} at the end", load());
     println!(
-        "\nmilliseconds            survivors until            n never   median      p90      max  load (1 min, 5 min)"
+        "\n{:<16} {:<9} {:<9} {:<14} {:>3} {:>5} {:>8} {:>8} {:>8}  load (1, 5 min)",
+        "struck", "system", "survivors", "until", "n", "never", "median", "p90", "max"
     );
-    println!("{:<50} {}", "python3 -c pass", interpreter(&python));
+    println!("{:<60} {}", "python3 -c pass, alone", interpreters(&python, 1));
+    println!("{:<60} {}", "python3 -c pass, four at once (as a gang's ranks start)", interpreters(&python, RANKS));
     table.iter().chain(&nodes).for_each(Series::show);
     for forge in table.iter().filter(|series| series.system == "forge") {
         println!(
@@ -593,7 +604,7 @@ fn main() {
         leaders.pause_around.len(),
         leaders.restarts
     );
-    println!("{:<50} {}", "longest pause between steps, 6 s before", spread(leaders.pause_before));
-    println!("{:<50} {}", "longest pause between steps, 6 s after", spread(leaders.pause_around));
-    println!("{:<50} {}", "until another leads", spread(leaders.succession));
+    println!("{:<60} {}", "longest pause between steps, 6 s before", spread(leaders.pause_before));
+    println!("{:<60} {}", "longest pause between steps, 6 s after", spread(leaders.pause_around));
+    println!("{:<60} {}", "until another leads", spread(leaders.succession));
 }

@@ -187,6 +187,25 @@ impl Lab {
     }
 }
 
+impl Drop for Lab {
+    /// A failure here is hard to repeat: what the agents last said is shown with it.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for file in self
+            .site
+            .files()
+            .iter()
+            .filter(|file| file.contains("/fleets/") && file.ends_with(".log") && !file.contains("/rank-"))
+        {
+            let text = std::fs::read_to_string(self.site.path().join(file)).unwrap_or_default();
+            let lines: Vec<_> = text.lines().filter(|line| !line.contains("shards are durable")).collect();
+            println!("{file}\n{}\n", lines[lines.len().saturating_sub(25)..].join("\n"));
+        }
+    }
+}
+
 /// Nodes that are there, by name.
 fn living(cluster: &Cluster) -> BTreeSet<NodeId> {
     cluster.nodes.iter().filter(|node| node.state != "lost").map(|node| node.node.clone()).collect()
@@ -329,7 +348,7 @@ fn the_death_of_a_spare_that_leads_does_not_disturb_training() {
 fn a_rank_that_hangs_is_named_and_replaced() {
     let lab = Lab::up(1, 1, &[("work", "checkpoint: { every_steps: 5 }, hang_after: 3s")]);
     // Without an exchange the others go on, so it is plain who hangs.
-    let steps = ["--alone", "--steps", "200"];
+    let steps = ["--alone", "--steps", "120"];
     let undisturbed = lab.undisturbed("work", &steps);
     let run = lab.submit("work", &steps);
     lab.await_step(&run, 10);
@@ -369,8 +388,6 @@ fn a_run_ends_when_its_budget_of_restarts_is_spent() {
     let budget = "; 1 restarts within 3600 s is all that the job allows";
     assert!(state.reason.ends_with(budget), "{}", state.reason);
     assert!(lab.events_of(&run, "ended")[0].ends_with(budget));
-    let followed = lab.site.forge(&["logs", "--follow"]).with_code(0);
-    assert!(followed.stdout.contains("rank 0 in generation 2 begins"), "{}", followed.stdout);
     lab.await_no_worker();
 }
 

@@ -226,7 +226,8 @@ impl<'a> Scene<'a> {
         self.workers().filter_map(|(_, _, worker)| worker.step).max().or(self.run.state.resume)
     }
 
-    /// The oldest step that is not committed and whose shards are durable for every rank.
+    /// The oldest step after the last committed one whose shards are durable for every rank. Older ones that a node still
+    /// reports have been committed, and perhaps deleted since, by this leader or one before it.
     fn committable(&self) -> Option<(StepNumber, Vec<Shard>)> {
         let mut by_step: BTreeMap<StepNumber, Vec<&Upload>> = BTreeMap::new();
         for upload in self.gangs().flat_map(|(_, _, gang)| &gang.uploads) {
@@ -235,7 +236,7 @@ impl<'a> Scene<'a> {
         by_step.into_iter().find_map(|(step, uploads)| {
             let ranks: BTreeSet<_> = uploads.iter().map(|upload| upload.rank).collect();
             let whole = ranks.into_iter().eq(0..self.run.spec.world_size());
-            let fresh = !self.run.committed.contains(&step);
+            let fresh = self.run.committed.last().is_none_or(|newest| step > *newest);
             (whole && fresh).then(|| (step, uploads.iter().flat_map(|upload| upload.shards.clone()).collect()))
         })
     }

@@ -15,10 +15,10 @@ pub(crate) fn bytes(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
-/// Local time of day of a moment in milliseconds since 1970.
+/// UTC time of day of a moment in milliseconds since 1970.
 pub(crate) fn time(at: u64) -> String {
     let moment = i64::try_from(at).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
-    moment.map_or_else(String::new, |moment| moment.strftime("%H:%M:%S").to_string())
+    moment.map_or_else(String::new, |moment| moment.strftime("%H:%M:%SZ").to_string())
 }
 
 #[cfg(test)]
@@ -27,6 +27,6 @@ mod tests {
     fn sizes_and_times_are_short() {
         let sizes: Vec<_> = [0, 999, 1000, 1_234_567, 5_000_000_000_000_000].into_iter().map(super::bytes).collect();
         assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "1.2 MB", "5000.0 TB"]);
-        assert_eq!(super::time(1_000), "00:00:01");
+        assert_eq!(super::time(1_000), "00:00:01Z");
     }
 }

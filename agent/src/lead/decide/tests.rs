@@ -193,6 +193,10 @@ fn commits_when_every_rank_is_durable_even_while_a_worker_is_dead() {
     assert!(matches!(decided(&view).0, Decision::Form { .. }), "rank 1 is missing; step 20 is committed already");
     uploads(&mut view, "node-1", vec![upload(40, 1)]);
     assert_eq!(decided(&view).0, Decision::Commit { step: 40, shards: vec![shard(0), shard(1)] });
+    // A leader before this one has committed 40 and then let it go, and the nodes have not heard of either.
+    view.run.as_mut().unwrap().committed = [60].into();
+    assert!(!matches!(decided(&view).0, Decision::Commit { .. }));
+    view.run.as_mut().unwrap().committed = [20].into();
     // A late upload of an older generation counts for nothing.
     node(&mut view, "node-1").view.gang.as_mut().unwrap().generation = 0;
     assert!(!matches!(decided(&view).0, Decision::Commit { .. }));
