@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// Soon enough to feel live; two listings of a store that is not far away.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Agents ship four times a second, and at once when a worker ends.
+const LAST_OUTPUT_WITHIN: Duration = Duration::from_millis(600);
 /// Lines that are shown of a rank that was not followed, when a run fails.
 const LAST_LINES: usize = 12;
 /// Ranks whose last lines are shown then.
@@ -124,6 +126,11 @@ impl<'a> Follower<'a> {
             let state = self.bus.state(&self.run).await?;
             self.look().await?;
             if state.phase.is_over() {
+                if state.phase != Phase::Succeeded {
+                    // Success waits for all output to be in the bucket; other ends do not.
+                    tokio::time::sleep(LAST_OUTPUT_WITHIN).await;
+                    self.look().await?;
+                }
                 self.finish();
                 return Ok(Some(state));
             }

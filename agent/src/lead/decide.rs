@@ -226,6 +226,10 @@ impl<'a> Scene<'a> {
         self.workers().filter_map(|(_, _, worker)| worker.step).max().or(self.run.state.resume)
     }
 
+    fn step_of(&self, rank: u32) -> Option<StepNumber> {
+        self.workers().find(|(_, _, worker)| worker.rank == rank)?.2.step.or(self.run.state.resume)
+    }
+
     /// The oldest step after the last committed one whose shards are durable for every rank. Older ones that a node still
     /// reports have been committed, and perhaps deleted since, by this leader or one before it.
     fn committable(&self) -> Option<(StepNumber, Vec<Shard>)> {
@@ -299,7 +303,11 @@ impl<'a> Scene<'a> {
     /// The next generation, or the end when trying again makes no sense.
     fn reform(&self, cause: Cause, damaged: Option<StepNumber>) -> (Decision, Reason) {
         let state = &self.run.state;
-        let step = self.furthest_step();
+        let step = match &cause {
+            // Its peers may or may not have got one step further; the same bug always ends at the same step of its own.
+            Cause::WorkerExit { rank, .. } => self.step_of(*rank),
+            _ => self.furthest_step(),
+        };
         if let Some(reason) = self.give_up(&cause, step) {
             return (Decision::End { phase: Phase::Failed }, reason);
         }

@@ -271,6 +271,9 @@ fn the_restart_budget_and_the_users_own_bugs_end_a_run() {
         "rank 0 on node-0 ended with exit code 3: 3 times in a row after step 30. \
          This is the program's fault, not a node's"
     );
+    // However far a peer came.
+    first_worker(&mut view, "node-1").step = Some(31);
+    assert_eq!(decided(&view).0, Decision::End { phase: Phase::Failed });
     // Progress in between, or a kill, is something else.
     state(&mut view).restarts[1].step = Some(25);
     assert!(matches!(decided(&view).0, Decision::Form { .. }));
