@@ -455,11 +455,14 @@ struct Series {
 
 impl Series {
     fn new(what: &'static str, system: &'static str, peers: &str) -> Self {
-        let (peers, load) = (peers.to_owned(), load());
+        let (peers, load) = (peers.to_owned(), String::new());
         Self { what, system, peers, load, recoveries: vec![], never: 0, formed: vec![], ordered: vec![] }
     }
 
     fn add(&mut self, recovery: Option<Recovery>) {
+        if self.recoveries.len() + self.never == 0 {
+            self.load = load();
+        }
         match recovery {
             Some(recovery) => {
                 let (started, stepping) = (recovery.started, recovery.stepping);

@@ -11,6 +11,24 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+/// A blueprint of everything that a fleet of two nodes needs, and things that hold data.
+pub const CLUSTER: &str = r#"forge: v1
+name: desk
+target: local
+local: { nodes: 2, workers_per_node: 1 }
+modules:
+  network: { use: vpc }
+  data: { use: s3 }
+  scratch: { use: fsx-lustre, with: { network: "${network}" } }
+  gpus:
+    use: gpu-nodes
+    with: { instance_type: p5.48xlarge, count: 2, spares: 1, scratch: "${scratch}" }
+jobs:
+  wait:
+    nodes: ${gpus}
+    command: [sleep, "1000"]
+"#;
+
 /// Root of the repository.
 ///
 /// # Panics

@@ -1,27 +1,9 @@
 //! What users see of the command line, whole: what it prints, how it ends, which files and processes are there then.
 
-use forge_tests::{Ran, Site, wait_until};
+use forge_tests::{CLUSTER, Ran, Site, wait_until};
 use std::time::Duration;
 
 const HOPE: Duration = Duration::from_secs(60);
-
-/// Everything that a fleet of two nodes needs, and things that hold data.
-const BLUEPRINT: &str = r#"forge: v1
-name: desk
-target: local
-local: { nodes: 2, workers_per_node: 1 }
-modules:
-  network: { use: vpc }
-  data: { use: s3 }
-  scratch: { use: fsx-lustre, with: { network: "${network}" } }
-  gpus:
-    use: gpu-nodes
-    with: { instance_type: p5.48xlarge, count: 2, spares: 1, scratch: "${scratch}" }
-jobs:
-  wait:
-    nodes: ${gpus}
-    command: [sleep, "1000"]
-"#;
 
 /// Unknown key, unknown module, bad reference, wrong type and a cycle.
 const BROKEN: &str = r#"forge: v1
@@ -37,7 +19,7 @@ modules:
 "#;
 
 fn site() -> Site {
-    Site::with(&[("blueprint.yaml", BLUEPRINT)])
+    Site::with(&[("blueprint.yaml", CLUSTER)])
 }
 
 /// A command with all that it printed.
@@ -65,7 +47,7 @@ fn settings(site: &Site) -> insta::Settings {
     settings.add_filter(r"\S*/\.forge/", "[DIRECTORY]/.forge/");
     settings.add_filter(&site.path().display().to_string(), "[DIRECTORY]");
     settings.add_filter(r"in \d+\.\d s\b", "in [TIME]");
-    settings.add_filter(r"\b\d\d:\d\d:\d\d\b", "[CLOCK]");
+    settings.add_filter(r"\b\d\d:\d\d:\d\dZ\b", "[CLOCK]");
     // How often a wait is looked at, and what is seen then, is chance.
     settings.add_filter(r"(?m)^  \S+: (no fleet runs|\d+ of \d+ nodes have joined)\n", "");
     settings.add_filter(r"\d+\.\d kB of code", "[SIZE] of code");
@@ -160,7 +142,7 @@ fn up_then_again_then_larger_then_down() {
     assert_seen!(site, script(&site, &[&["up", "--yes"], &["up"], &["plan", "--check"]]));
     assert_eq!((site.files(), site.processes()), before, "nothing was to be done, so nothing was");
 
-    site.write("blueprint.yaml", &BLUEPRINT.replace("nodes: 2", "nodes: 3"));
+    site.write("blueprint.yaml", &CLUSTER.replace("nodes: 2", "nodes: 3"));
     assert_seen!(site, script(&site, &[&["plan", "--check"], &["up", "--yes"]]));
     assert_eq!(agents(&site), 4);
     let earlier = before.1.iter().filter(|process| !site.processes().contains(process)).count();
@@ -248,7 +230,7 @@ fn another_name_in_the_same_directory_is_refused_while_one_is_up() {
     let site = site();
     site.forge(&["up", "--yes"]).with_code(0);
     let before = site.processes();
-    site.write("blueprint.yaml", &BLUEPRINT.replace("name: desk", "name: chair"));
+    site.write("blueprint.yaml", &CLUSTER.replace("name: desk", "name: chair"));
     assert_seen!(site, script(&site, &[&["up", "--yes"]]));
     assert_eq!(site.processes(), before);
     site.forge(&["destroy", "--yes", "--delete-data"]).with_code(0);

@@ -1,22 +1,8 @@
 //! SPECIFICATION 1: kill `forge` with SIGKILL at any instant of `up` or `destroy`; the next `up` converges, `destroy` leaves
 //! nothing.
 
-use forge_tests::Site;
+use forge_tests::{CLUSTER, Site};
 use std::time::Duration;
-
-const BLUEPRINT: &str = r#"
-forge: v1
-name: crash
-target: local
-local: { nodes: 2, workers_per_node: 1 }
-modules:
-  network: { use: vpc }
-  data: { use: s3 }
-  scratch: { use: fsx-lustre, with: { network: "${network}" } }
-  gpus:
-    use: gpu-nodes
-    with: { instance_type: p5.48xlarge, count: 2, spares: 1, scratch: "${scratch}" }
-"#;
 
 fn nothing_is_left(site: &Site) {
     assert_eq!(site.processes(), [], "processes");
@@ -47,7 +33,7 @@ fn kill_after(site: &Site, arguments: &[&str], micros: u64) {
 
 #[test]
 fn ten_kills_of_up_in_a_row_then_up_and_destroy_leave_nothing() {
-    let site = Site::with(&[("blueprint.yaml", BLUEPRINT)]);
+    let site = Site::with(&[("blueprint.yaml", CLUSTER)]);
     let seed = std::env::var("FORGE_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     for micros in delays(seed, 10, 800_000) {
         println!("seed {seed}: SIGKILL to `forge up` after {micros} us");
@@ -66,7 +52,7 @@ fn ten_kills_of_up_in_a_row_then_up_and_destroy_leave_nothing() {
 #[test]
 fn destroy_alone_clears_away_what_killed_ups_left() {
     for micros in delays(2, 5, 600_000) {
-        let site = Site::with(&[("blueprint.yaml", BLUEPRINT)]);
+        let site = Site::with(&[("blueprint.yaml", CLUSTER)]);
         kill_after(&site, &["up", "--yes"], micros);
         println!("SIGKILL to `forge up` after {micros} us, then destroy");
         let destroyed = site.forge(&["destroy", "--yes", "--delete-data"]).with_code(0);
@@ -78,7 +64,7 @@ fn destroy_alone_clears_away_what_killed_ups_left() {
 
 #[test]
 fn kills_of_destroy_do_no_harm_either() {
-    let site = Site::with(&[("blueprint.yaml", BLUEPRINT)]);
+    let site = Site::with(&[("blueprint.yaml", CLUSTER)]);
     for micros in delays(3, 5, 150_000) {
         site.forge(&["up", "--yes"]).with_code(0);
         println!("SIGKILL to `forge destroy` after {micros} us");

@@ -1,6 +1,6 @@
 //! `forge up` among others: two at once, Ctrl-C, a fleet that was killed, state that was lost, and a person at a terminal.
 
-use forge_tests::{Ran, Site, wait_until};
+use forge_tests::{CLUSTER, Ran, Site, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use std::collections::BTreeSet;
@@ -11,22 +11,8 @@ use std::time::Duration;
 
 const HOPE: Duration = Duration::from_secs(60);
 
-const BLUEPRINT: &str = r#"
-forge: v1
-name: desk
-target: local
-local: { nodes: 2, workers_per_node: 1 }
-modules:
-  network: { use: vpc }
-  data: { use: s3 }
-  scratch: { use: fsx-lustre, with: { network: "${network}" } }
-  gpus:
-    use: gpu-nodes
-    with: { instance_type: p5.48xlarge, count: 2, spares: 1, scratch: "${scratch}" }
-"#;
-
 fn site() -> Site {
-    Site::with(&[("blueprint.yaml", BLUEPRINT)])
+    Site::with(&[("blueprint.yaml", CLUSTER)])
 }
 
 /// The fleet process, by what it wrote itself.
@@ -56,7 +42,7 @@ impl Waiting {
         site.forge(&["up", "--yes"]).with_code(0);
         let fleet = fleet(site);
         kill_process(fleet, Signal::STOP).expect("the fleet runs");
-        site.write("blueprint.yaml", &BLUEPRINT.replace("nodes: 2", "nodes: 3"));
+        site.write("blueprint.yaml", &CLUSTER.replace("nodes: 2", "nodes: 3"));
         let mut up = site.start(&["up", "--yes"]);
         let talk = BufReader::new(up.stderr.take().expect("its talk is read"));
         let mut waiting = Self { up, talk, fleet };

@@ -259,7 +259,7 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn copy(mut from: File, mut to: &File) -> io::Result<FileDigest> {
+fn copy(mut from: File, mut to: impl Write) -> io::Result<FileDigest> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; COPY_BUFFER];
     let mut bytes = 0;
@@ -279,18 +279,7 @@ fn copy(mut from: File, mut to: &File) -> io::Result<FileDigest> {
 /// # Errors
 /// When it cannot be read.
 pub fn digest_file(path: &Path) -> io::Result<FileDigest> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; COPY_BUFFER];
-    let mut bytes = 0;
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(FileDigest { bytes, sha256: hex(&hasher.finalize()) });
-        }
-        hasher.update(&buffer[..read]);
-        bytes += read as u64;
-    }
+    copy(File::open(path)?, io::sink())
 }
 
 impl Bucket for Directory {

@@ -1,11 +1,15 @@
-//! A tagged directory: what every resource of this target is.
+//! A tagged directory: what every resource of this target is, and [`Tagged`], the kinds that are nothing more.
 
+use super::Local;
 use forge_engine::address::Deployment;
-use forge_engine::kind::{KindError, Observed, Tags};
+use forge_engine::kind::{Effect, Kind, KindError, Observed, OnIdentifier, Readiness, Tags};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
+use std::marker::PhantomData;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -134,6 +138,84 @@ fn remove_all(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// A specification whose resource is a tagged directory and nothing more.
+pub trait Folder: Serialize + DeserializeOwned + JsonSchema + Clone + Send + Sync + 'static {
+    /// The kind's name.
+    const NAME: &'static str;
+    /// The directory of all resources of the kind.
+    const PLURAL: &'static str;
+    /// The kind's outputs.
+    const OUTPUTS: &'static [&'static str];
+
+    /// An output of the resource at a path; one of [`Self::OUTPUTS`].
+    fn output(name: &str, path: &str) -> Json;
+}
+
+/// A kind whose resources are tagged directories that hold a user's data.
+#[derive(Debug)]
+pub struct Tagged<S> {
+    place: Place,
+    spec: PhantomData<fn() -> S>,
+}
+
+impl<S: Folder> Tagged<S> {
+    /// The kind on this machine.
+    #[must_use]
+    pub fn new(local: &Local) -> Self {
+        Self { place: Place::new(&local.root, S::PLURAL), spec: PhantomData }
+    }
+
+    fn observe(path: &Path) -> Result<Option<Observed>, KindError> {
+        let Some(record) = Place::read::<S>(path)? else { return Ok(None) };
+        let id = path.display().to_string();
+        let spec = serde_json::to_value(&record.spec)
+            .map_err(|error| KindError::caused("the specification cannot be shown", error))?;
+        Ok(Some(Observed {
+            outputs: S::OUTPUTS.iter().map(|name| ((*name).to_owned(), S::output(name, &id))).collect(),
+            id,
+            spec: spec.as_object().cloned().unwrap_or_default().into_iter().collect(),
+            readiness: Readiness::Ready,
+            tags: Some(record.tags),
+        }))
+    }
+}
+
+impl<S: Folder> Kind for Tagged<S> {
+    type Spec = S;
+    const NAME: &'static str = S::NAME;
+    const OUTPUTS: &'static [&'static str] = S::OUTPUTS;
+    const HOLDS_DATA: bool = true;
+
+    fn effect(&self, _field: &str, _before: &S, _after: &S) -> Effect {
+        Effect::InPlace
+    }
+
+    async fn read(&self, id: &str) -> Result<Option<Observed>, KindError> {
+        Self::observe(Path::new(id))
+    }
+
+    async fn create(&self, spec: &S, tags: &Tags, on_identifier: OnIdentifier<'_>) -> Result<Observed, KindError> {
+        let path = self.place.create(&Record { tags: tags.clone(), spec: spec.clone() }, |_| Ok(()))?;
+        on_identifier(&path.display().to_string());
+        present(Self::observe(&path)?, &path)
+    }
+
+    async fn update(&self, id: &str, _before: Option<&S>, spec: &S, tags: &Tags) -> Result<Observed, KindError> {
+        let path = Path::new(id);
+        Place::rewrite(path, &Record { tags: tags.clone(), spec: spec.clone() })?;
+        present(Self::observe(path)?, path)
+    }
+
+    async fn delete(&self, id: &str) -> Result<(), KindError> {
+        self.place.delete(Path::new(id))
+    }
+
+    async fn list(&self, deployment: &Deployment) -> Result<Vec<Observed>, KindError> {
+        let paths = self.place.list(deployment)?;
+        paths.iter().filter_map(|path| Self::observe(path).transpose()).collect()
     }
 }
 
