@@ -34,7 +34,7 @@ def note(when, step):
 
 
 def report(step):
-    """What forge_worker.step says, without the 50 ms that its imports take."""
+    """What forge_worker.step says, without the some 20 ms that its imports take."""
     if agent_address:
         message = f'{{"v":1,"rank":{rank},"generation":{generation},"event":"step","step":{step}}}'
         try:
