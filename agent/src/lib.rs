@@ -16,5 +16,6 @@ pub mod lead;
 pub mod logs;
 pub mod membership;
 pub mod node;
+mod stage;
 pub mod supervise;
 pub mod wire;
