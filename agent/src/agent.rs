@@ -1,6 +1,6 @@
 //! The agent of one node: joins, takes orders, carries them out.
 //!
-//! Three things run side by side on one thread. [`membership`](crate::membership) finds the leader, keeps the connection to
+//! Three things run side by side on one thread. [`membership`] finds the leader, keeps the connection to
 //! it and leads when it is this node's turn. The loop here accepts orders and turns them into what the node does. The
 //! gang's own task ([`crate::gang`]) holds the workers. They share the node's view, which goes up with every `sync`.
 //!

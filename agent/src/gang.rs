@@ -1,4 +1,4 @@
-//! A node's part in one generation of a gang: make ready ([`crate::stage`]), start, watch, upload, stop.
+//! A node's part in one generation of a gang: make ready (`stage.rs`), start, watch, upload, stop.
 //!
 //! One task per generation owns everything of it: the staged code, the workers, the socket that they report to, the uploads.
 //! It is steered by a [`Control`] (level-triggered) and shows itself in the node's view. When it returns, nothing of

@@ -7,7 +7,7 @@
 //! the digest of the content, as S3's is.
 //!
 //! A process that is *stopped* (not killed) in the microseconds inside the lock would hold up other writers of those
-//! keys; they give up after [`LOCK_DEADLINE`] with an error and try again.
+//! keys; they give up after `LOCK_DEADLINE` with an error and try again.
 
 use super::{Bucket, BucketError, Condition, ETag, FileDigest, Object};
 use futures::future::BoxFuture;

@@ -26,7 +26,7 @@ enum Action {
     List,
     /// Read every shard and compare it with its digest
     Verify,
-    /// Copy a verified checkpoint into a directory, as rank-<r>/<file>
+    /// Copy a verified checkpoint into a directory, as rank-R/FILE
     Export {
         /// The step [default: the newest]
         #[arg(long)]
