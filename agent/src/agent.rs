@@ -10,16 +10,17 @@
 
 use crate::bucket::Bucket;
 use crate::checks;
+use crate::durable;
 use crate::gang::{self, Control};
 use crate::membership;
 use crate::node::{Node, Simulated};
 use crate::supervise::{Program, sweep};
-use crate::wire::{Assignment, Epoch, Fault, GangView, Generation, NodeId, NodeView, Order, RunId};
+use crate::wire::{Assignment, Epoch, Fault, GangView, Generation, NodeId, NodeView, Order, RunId, Stage};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -156,12 +157,8 @@ impl Ledger {
     }
 
     fn save(&self, directory: &Path) -> io::Result<()> {
-        let path = Self::path(directory);
-        let temporary = path.with_extension("new");
-        let mut file = fs::File::create(&temporary)?;
-        file.write_all(&serde_json::to_vec(self).map_err(io::Error::other)?)?;
-        file.sync_all()?;
-        fs::rename(temporary, path)
+        let text = serde_json::to_vec(self).map_err(io::Error::other)?;
+        durable::replace(&Self::path(directory), &text)
     }
 }
 
@@ -268,18 +265,7 @@ impl Agent {
     fn hold(&mut self, assignment: Assignment) {
         if assignment.master.is_some() {
             tracing::warn!(generation = assignment.generation, "the workers of this generation are not here");
-            let mut view = lock(&self.context.view);
-            view.gang = Some(GangView {
-                run: assignment.run,
-                generation: assignment.generation,
-                stage: crate::wire::Stage::Missing,
-                workers: Vec::new(),
-                uploads: Vec::new(),
-                uploading: 0,
-                trouble: None,
-            });
-            drop(view);
-            return self.context.urgent.notify_one();
+            return self.context.show(GangView::at(&assignment, Stage::Missing));
         }
         tracing::info!(run = %assignment.run, generation = assignment.generation, "joins a gang");
         let (control, steering) = watch::channel(Control { committed: assignment.committed, ..Control::default() });

@@ -1,6 +1,7 @@
 //! The agent's own command line: `forge-agent …`, and `forge agent …`, which is the same.
 
 use crate::agent::{self, Settings};
+use crate::fault::chain;
 use crate::fleet;
 use crate::supervise::{Program, die_with, exec};
 use clap::{Args, Parser, Subcommand};
@@ -114,20 +115,10 @@ pub fn main(prefix: &[&str], arguments: impl IntoIterator<Item = OsString>) -> E
     match execute(cli.command, prefix) {
         Ok(code) => code,
         Err(error) => {
-            complain(&*error);
+            let _ = writeln!(std::io::stderr(), "forge-agent: {}", chain(&*error));
             ExitCode::FAILURE
         }
     }
-}
-
-fn complain(error: &dyn std::error::Error) {
-    let mut text = format!("forge-agent: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn execute(command: Command, prefix: &[&str]) -> Result<ExitCode, Box<dyn std::error::Error>> {

@@ -8,6 +8,7 @@
 
 use crate::agent::Settings;
 use crate::bucket::Documents;
+use crate::durable;
 use crate::supervise::{MARKER, Program, sweep};
 use crate::wire::{Cluster, key};
 use rustix::process::{Pid, Signal};
@@ -212,7 +213,7 @@ pub async fn run(directory: &Path, program: Program) -> Result<(), FleetError> {
     let directory = directory.canonicalize().map_err(|_| FleetError::Absent(directory.to_owned()))?;
     let _lock = lock_patiently(&directory).await?;
     let pid_file = directory.join("pid");
-    write_atomically(&pid_file, std::process::id().to_string().as_bytes()).map_err(file_error(&pid_file))?;
+    durable::replace(&pid_file, std::process::id().to_string().as_bytes()).map_err(file_error(&pid_file))?;
     // What an earlier fleet that was killed has left behind.
     let left = sweep(&marker(&directory), SWEEP_WITHIN);
     if !left.is_empty() {
@@ -264,10 +265,14 @@ async fn lock_patiently(directory: &Path) -> Result<File, FleetError> {
     }
 }
 
-fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    fs::write(&temporary, bytes)?;
-    fs::rename(temporary, path)
+impl Agent {
+    /// Asks it to end.
+    fn terminate(&self) {
+        if let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+            // It may be gone by now.
+            let _ = rustix::process::kill_process(pid, Signal::TERM);
+        }
+    }
 }
 
 impl Fleet {
@@ -352,9 +357,7 @@ impl Fleet {
 
     async fn end(&mut self, number: u32) {
         if let Some(agent) = self.agents.get_mut(&number) {
-            if let Some(pid) = agent.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
-                let _ = rustix::process::kill_process(pid, Signal::TERM);
-            }
+            agent.terminate();
             if tokio::time::timeout(STOP_GRACE, agent.child.wait()).await.is_err() {
                 let _ = agent.child.kill().await;
             }
@@ -366,9 +369,7 @@ impl Fleet {
     async fn end_all(&mut self) {
         // All at once first, so that the wait below is one grace for all.
         for agent in self.agents.values() {
-            if let Some(pid) = agent.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
-                let _ = rustix::process::kill_process(pid, Signal::TERM);
-            }
+            agent.terminate();
         }
         let numbers: Vec<_> = self.agents.keys().copied().collect();
         for number in numbers {
@@ -390,6 +391,6 @@ impl Fleet {
         if fs::read(&path).is_ok_and(|old| old == text) {
             return Ok(());
         }
-        write_atomically(&path, &text).map_err(file_error(&path))
+        durable::replace(&path, &text).map_err(file_error(&path))
     }
 }

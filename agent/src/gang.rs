@@ -7,6 +7,7 @@
 use crate::agent::Context;
 use crate::bucket::{BucketError, retry};
 use crate::checkpoint::upload;
+use crate::fault::chain;
 use crate::logs;
 use crate::stage::{Unprepared, free_port, generation_directory, prepare, run_directory};
 use crate::supervise::{self, Launch, exit_of, signal_group};
@@ -154,25 +155,7 @@ async fn stopped(control: &mut watch::Receiver<Control>) {
 }
 
 fn show(context: &Context, assignment: &Assignment, stage: Stage) {
-    context.show(GangView {
-        run: assignment.run.clone(),
-        generation: assignment.generation,
-        stage,
-        workers: Vec::new(),
-        uploads: Vec::new(),
-        uploading: 0,
-        trouble: None,
-    });
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
+    context.show(GangView::at(assignment, stage));
 }
 
 impl Gang<'_> {
@@ -486,13 +469,11 @@ impl Gang<'_> {
             flushed: worker.flushed,
         });
         let view = GangView {
-            run: self.assignment.run.clone(),
-            generation: self.assignment.generation,
-            stage: Stage::Started,
             workers: workers.collect(),
             uploads: self.uploads.clone(),
             uploading: (self.uploading + self.waiting.len() + usize::from(self.output_pending)) as u32,
             trouble: self.trouble.clone(),
+            ..GangView::at(self.assignment, Stage::Started)
         };
         if urgent {
             self.context.show(view);

@@ -10,6 +10,8 @@ pub mod checkpoint;
 pub mod checks;
 pub mod clock;
 pub mod command;
+mod durable;
+mod fault;
 pub mod fleet;
 pub mod gang;
 pub mod lead;

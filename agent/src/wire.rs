@@ -587,6 +587,22 @@ pub struct GangView {
     pub trouble: Option<String>,
 }
 
+impl GangView {
+    /// A part that is at this stage and has no workers.
+    #[must_use]
+    pub fn at(assignment: &Assignment, stage: Stage) -> Self {
+        Self {
+            run: assignment.run.clone(),
+            generation: assignment.generation,
+            stage,
+            workers: Vec::new(),
+            uploads: Vec::new(),
+            uploading: 0,
+            trouble: None,
+        }
+    }
+}
+
 /// How far a node is in forming its gang.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -170,6 +170,8 @@ impl Leader {
         }
         if !same_life {
             tracing::info!(%node, "joined");
+            // What was to strike its earlier life has.
+            self.injections.remove(&node);
         }
         self.reports.insert(node.clone(), report);
         self.connections.insert(node.clone(), connection);

@@ -3,11 +3,9 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::project::{Current, kinds};
 use crate::site::{Site, exit_of, runtime};
-use crate::ui::JSON_VERSION;
 use crate::view;
 use forge_blueprints::{Sources, Target};
 use forge_engine::plan::{DestroyOptions, plan_destroy};
-use serde_json::json;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -42,11 +40,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let deployment = site.journal.deployment().clone();
     let plan = plan_destroy(&deployment, &site.journal.state(), &observations, &site.kinds, &options)
         .map_err(|findings| Failure::findings(Sources::default(), findings))?;
-    if ui.json {
-        ui.document(&json!({"v": JSON_VERSION, "plan": view::plan::json(&plan)}));
-    } else {
-        view::plan::show(ui, &plan);
-    }
+    view::plan::print(ui, &plan, &[]);
     if plan.has_changes() && !arguments.yes && !ui.confirm("Delete it?")? {
         ui.say("nothing was done");
         return Ok(Exit::Fixable);

@@ -3,11 +3,9 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::project::{BlueprintArgs, Project, kinds};
 use crate::site::{look, read_state, runtime};
-use crate::ui::JSON_VERSION;
 use crate::view;
 use forge_blueprints::Sources;
 use forge_engine::plan::{PlanOptions, plan};
-use serde_json::json;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -32,13 +30,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let observations = runtime()?.block_on(look(&desired.deployment, &state, &kinds, arguments.refresh))?;
     let plan = plan(desired, &state, &observations, &kinds, &PlanOptions::default())
         .map_err(|findings| Failure::findings(Sources::default(), findings))?;
-    if ui.json {
-        ui.document(&json!({"v": JSON_VERSION, "plan": view::plan::json(&plan), "notes": expanded.notes}));
-    } else {
-        for note in &expanded.notes {
-            ui.say(format!("note: {note}"));
-        }
-        view::plan::show(ui, &plan);
-    }
+    view::plan::tell(ui, &expanded.notes);
+    view::plan::print(ui, &plan, &expanded.notes);
     Ok(if arguments.check && plan.has_changes() { Exit::Changes } else { Exit::Done })
 }

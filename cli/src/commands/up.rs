@@ -3,13 +3,12 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::project::{BlueprintArgs, Current, Project, kinds};
 use crate::site::{Site, exit_of, runtime};
-use crate::ui::{JSON_VERSION, Ui};
+use crate::ui::Ui;
 use crate::view;
 use forge_blueprints::{Expanded, Sources};
 use forge_engine::plan::{Action, Plan, PlanOptions, plan};
 use forge_engine::state::State;
 use forge_engine::value::Value;
-use serde_json::json;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -27,11 +26,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let ui = setting.ui;
     let project = Project::find(&setting.directory, &arguments.blueprint)?;
     let expanded = project.expand(ui)?;
-    if !ui.json {
-        for note in &expanded.notes {
-            ui.say(format!("note: {note}"));
-        }
-    }
+    view::plan::tell(ui, &expanded.notes);
     let home = project.home(&expanded);
     let runtime = runtime()?;
     let mut current = project.current(&expanded);
@@ -49,11 +44,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let observations = runtime.block_on(site.look(true))?;
     let plan = plan(&expanded.desired, &site.journal.state(), &observations, &site.kinds, &PlanOptions::default())
         .map_err(|findings| Failure::findings(Sources::default(), findings))?;
-    if ui.json {
-        ui.document(&json!({"v": JSON_VERSION, "plan": view::plan::json(&plan), "notes": expanded.notes}));
-    } else {
-        view::plan::show(ui, &plan);
-    }
+    view::plan::print(ui, &plan, &expanded.notes);
     let agreed = agree(&plan, &arguments, ui);
     if !matches!(agreed, Ok(true)) {
         // What was found in the world and is to be adopted holds somebody's data: then every file stays.
@@ -66,7 +57,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
         ui.say("nothing was done");
         return Ok(Exit::Fixable);
     }
-    current.bucket = earlier.filter(|earlier| earlier.deployment == current.deployment).and_then(|old| old.bucket);
+    current.bucket = earlier.and_then(|earlier| earlier.bucket);
     current.save(&project.directory)?;
     let outcome = runtime.block_on(site.apply(&plan, ui))?;
     current.bucket = bucket(&expanded, &site.journal.state());

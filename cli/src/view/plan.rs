@@ -1,6 +1,6 @@
 //! A plan for people.
 
-use crate::ui::{Paint, Ui};
+use crate::ui::{JSON_VERSION, Paint, Ui};
 use forge_engine::plan::{Action, Means, Plan, Purpose, Step};
 use forge_engine::value::Value;
 use serde_json::{Value as Json, json};
@@ -8,8 +8,25 @@ use serde_json::{Value as Json, json};
 /// Longest value that is shown whole.
 const LONGEST: usize = 60;
 
+/// Tells people what modules want said; as data it goes with the plan.
+pub(crate) fn tell(ui: Ui, notes: &[String]) {
+    if !ui.json {
+        for note in notes {
+            ui.say(format!("note: {note}"));
+        }
+    }
+}
+
+/// Prints the plan: as data, with what modules want said, or for people.
+pub(crate) fn print(ui: Ui, plan: &Plan, notes: &[String]) {
+    if ui.json {
+        return ui.document(&json!({"v": JSON_VERSION, "plan": json(plan), "notes": notes}));
+    }
+    show(ui, plan);
+}
+
 /// Prints the plan: the changed resources with their changed fields, what destroys data on its own, what stays, a count.
-pub(crate) fn show(ui: Ui, plan: &Plan) {
+fn show(ui: Ui, plan: &Plan) {
     if plan.is_empty() {
         ui.data(match plan.purpose {
             Purpose::Up => format!("{}: everything is as it should be", plan.deployment),
@@ -67,7 +84,7 @@ fn reasons(step: &Step) -> String {
 }
 
 /// The plan as data: values as plain JSON, what is not known yet as `{"known_after_apply": …}`.
-pub(crate) fn json(plan: &Plan) -> Json {
+fn json(plan: &Plan) -> Json {
     let steps = plan.steps.iter().map(|step| {
         let changes = step.changes.iter().map(|change| {
             json!({
