@@ -7,12 +7,13 @@
 //! How it works, in the order of the pipeline: `yaml` (bytes to nodes that know where they stand) · `blueprint`, `module`
 //! (shapes) · `vars` and `rule` (types and ranges) · `scan`, `expr`, `unknown` (expressions, and values that only apply
 //! will know) · `order` and `check/` (graph, cycles, inputs, specifications) · `instance` (one use of a module) · `job` ·
-//! `expand` (all of it).
+//! `expand` (all of it). Beside it: `format` (one layout for the text).
 
 mod blueprint;
 mod check;
 mod expand;
 mod expr;
+pub mod format;
 mod instance;
 mod job;
 mod module;

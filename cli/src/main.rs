@@ -4,6 +4,7 @@ mod bus;
 mod commands;
 mod exit;
 mod failure;
+mod file;
 mod follow;
 mod pack;
 mod project;

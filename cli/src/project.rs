@@ -4,6 +4,7 @@
 //! last, so that `forge train` and `forge destroy` need no argument in that directory.
 
 use crate::failure::Failure;
+use crate::file;
 use crate::ui::Ui;
 use forge_blueprints::{Expanded, ModuleSource, Override, Request, Target, expand};
 use forge_engine::address::Deployment;
@@ -209,11 +210,8 @@ impl Project {
     /// Reads and checks the blueprint.
     pub(crate) fn check(&self) -> Result<(forge_blueprints::Sources, Option<Expanded>, Vec<Diagnostic>), Failure> {
         let path = self.directory.join(&self.file);
-        let bytes = std::fs::read(&path).map_err(|error| {
-            Failure::new(format!("{} cannot be read", self.shown.display()))
-                .because(&error)
-                .help("`forge init` writes a blueprint to begin with.")
-        })?;
+        let bytes = file::read(&path, &self.shown)
+            .map_err(|failure| failure.help("`forge init` writes a blueprint to begin with."))?;
         let environment: Vec<(String, String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter_map(|(name, value)| Some((name.strip_prefix(VARIABLE_PREFIX)?.to_owned(), value, name.clone())))

@@ -43,6 +43,13 @@ impl Ui {
         }
     }
 
+    /// Data as it is, without a line's end of its own.
+    pub(crate) fn text(self, text: &str) {
+        if std::io::stdout().write_all(text.as_bytes()).is_err() {
+            std::process::exit(0);
+        }
+    }
+
     /// Data as a line of JSON.
     pub(crate) fn document(self, document: &impl Serialize) {
         self.data(
