@@ -15,7 +15,7 @@ fn formatted(text: &str) -> String {
 fn value(text: &str) -> Value {
     let (node, findings) = parse(DocumentId(0), text);
     assert_eq!(findings, [], "{text}");
-    node.as_ref().map(Node::to_value).unwrap()
+    node.as_ref().map(Node::to_value).expect("a tree")
 }
 
 #[test]
@@ -293,7 +293,7 @@ proptest! {
         match format(DocumentId(0), &text) {
             Ok(ours) => {
                 prop_assert_eq!(value(&ours), value(&text));
-                prop_assert_eq!(format(DocumentId(0), &ours), Ok(ours.clone()), "{:?}", text);
+                prop_assert_eq!(format(DocumentId(0), &ours), Ok(ours), "{:?}", text);
             }
             Err(Refused::Findings(findings)) => prop_assert!(!findings.is_empty()),
             Err(Refused::Damaged(why)) => return Err(TestCaseError::fail(format!("{why}: {text:?}"))),

@@ -5,6 +5,7 @@ mod commands;
 mod exit;
 mod failure;
 mod file;
+mod findings;
 mod follow;
 mod pack;
 mod project;

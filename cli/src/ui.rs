@@ -1,7 +1,7 @@
 //! The only place that prints. Data goes to stdout, talk to stderr.
 
 use crate::failure::Failure;
-use crate::render;
+use crate::{findings, render};
 use forge_blueprints::Sources;
 use forge_engine::diag::Diagnostic;
 use serde::Serialize;
@@ -34,6 +34,11 @@ impl Ui {
     pub(crate) fn new(json: bool) -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self { json, colour: std::io::stderr().is_terminal() && !refused }
+    }
+
+    /// The same, with data as JSON.
+    pub(crate) fn as_json(self) -> Self {
+        Self { json: true, ..self }
     }
 
     /// A line of data. A reader that went away (`forge logs | head`) ends the program, as everybody's does.
@@ -77,18 +82,16 @@ impl Ui {
     }
 
     /// Findings with their excerpts.
-    pub(crate) fn findings(self, sources: &Sources, findings: &[Diagnostic]) {
-        if findings.is_empty() {
+    pub(crate) fn findings(self, sources: &Sources, found: &[Diagnostic]) {
+        if found.is_empty() {
             return;
         }
         if self.json {
-            for finding in findings {
-                self.document(
-                    &json!({"v": JSON_VERSION, "finding": finding, "place": render::place(finding, sources)}),
-                );
+            for finding in found {
+                self.document(&findings::json(finding, sources));
             }
         }
-        self.say(render::render(findings, sources, self.colour).trim_end());
+        self.say(render::render(found, sources, self.colour).trim_end());
     }
 
     /// A failure: what, why, what to do.

@@ -26,7 +26,7 @@ fn what_cannot_be_read_keeps_no_other_file_from_it() {
     let ran = site.forge(&["fmt", "--json", "broken.yaml", "absent.yaml", "blueprint.yaml"]).with_code(1);
     let lines = ran.json();
     assert_eq!(lines[0]["finding"]["id"], "yaml-syntax");
-    assert_eq!(lines[0]["place"], "broken.yaml:2:1");
+    assert_eq!(lines[0]["place"], "broken.yaml:1:4");
     assert_eq!(lines[1]["failure"]["chain"][0], "absent.yaml cannot be read");
     assert_eq!(lines[2]["formatted"], serde_json::json!({"file": "blueprint.yaml", "changed": true, "written": true}));
     assert_eq!(site.read("broken.yaml"), "a: [\n");
