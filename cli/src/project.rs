@@ -23,6 +23,8 @@ pub(crate) const OWN: &str = ".forge";
 pub(crate) const DEFAULT_BLUEPRINT: &str = "blueprint.yaml";
 /// Ends the names of files that are not whole yet.
 const DRAFT: &str = "new";
+/// What to do without a blueprint.
+const BEGIN: &str = "`forge init` writes a blueprint to begin with.";
 const VARIABLE_PREFIX: &str = "FORGE_VAR_";
 
 /// What was put up last.
@@ -38,6 +40,9 @@ pub(crate) struct Current {
     pub(crate) target: String,
     /// Variables that the command line set.
     pub(crate) vars: BTreeMap<String, String>,
+    /// Files that set variables, weakest first; relative ones are relative to the blueprint's directory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) var_files: Vec<PathBuf>,
     /// Address of the bucket, once there is one.
     pub(crate) bucket: Option<String>,
 }
@@ -50,9 +55,38 @@ pub(crate) struct BlueprintArgs {
     /// Run it on another target: aws, hosts or local
     #[arg(long)]
     pub(crate) target: Option<String>,
+    #[command(flatten)]
+    pub(crate) variables: VariableArgs,
+}
+
+/// Arguments that set variables.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct VariableArgs {
     /// Set a variable
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = parse_variable)]
-    pub(crate) vars: Vec<(String, String)>,
+    vars: Vec<(String, String)>,
+    /// Set variables from a YAML or JSON file of names and values; of several the last wins, and --var wins over all
+    #[arg(long = "var-file", value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// The files that set variables: those that are given, else those that did when the deployment was put up.
+fn var_files(
+    directory: &Path,
+    home: &Path,
+    remembered: Vec<PathBuf>,
+    given: &[PathBuf],
+) -> Result<Vec<VarFile>, Failure> {
+    if given.is_empty() {
+        let file = |path: PathBuf| VarFile { shown: path.clone(), path, remembered: true };
+        return Ok(remembered.into_iter().map(file).collect());
+    }
+    let file = |shown: &PathBuf| {
+        let full = directory.join(shown).canonicalize().map_err(|error| file::unreadable(shown, &error))?;
+        let path = full.strip_prefix(home).map_or_else(|_| full.clone(), Path::to_owned);
+        Ok(VarFile { path, shown: shown.clone(), remembered: false })
+    };
+    given.iter().map(file).collect()
 }
 
 fn parse_variable(text: &str) -> Result<(String, String), String> {
@@ -70,6 +104,18 @@ pub(crate) struct Project {
     file: String,
     target: Option<String>,
     vars: BTreeMap<String, String>,
+    var_files: Vec<VarFile>,
+}
+
+/// A file that sets variables.
+#[derive(Debug, Clone)]
+struct VarFile {
+    /// Where it is: relative to the blueprint's directory when it lies in it, so that the two can be moved together.
+    path: PathBuf,
+    /// As the user named it, for findings.
+    shown: PathBuf,
+    /// It was given when the deployment was put up, not now.
+    remembered: bool,
 }
 
 /// How the agent's command line is reached from this program.
@@ -157,42 +203,35 @@ pub(crate) fn kinds(target: Target, home: &Path) -> Kinds {
 impl Project {
     /// The blueprint that the arguments mean; without one what is up in `directory`, else its `blueprint.yaml`.
     pub(crate) fn find(directory: &Path, arguments: &BlueprintArgs) -> Result<Self, Failure> {
-        let given: BTreeMap<_, _> = arguments.vars.iter().cloned().collect();
-        if let Some(path) = &arguments.blueprint {
-            let shown = path.clone();
-            let path = directory.join(path);
-            let missing = |error: &std::io::Error| {
-                Failure::new(format!("{} cannot be read", shown.display()))
-                    .because(error)
-                    .help("`forge init` writes a blueprint to begin with.")
-            };
-            let full = path.canonicalize().map_err(|error| missing(&error))?;
-            let (Some(parent), Some(file)) = (full.parent(), full.file_name().and_then(|name| name.to_str())) else {
-                return Err(Failure::new(format!("{} is not a file that can be a blueprint", shown.display())));
-            };
-            // What was set for it when it was put up still holds, unless it is said anew.
-            let earlier = Current::load(parent)?.filter(|current| current.blueprint == file);
-            return Ok(Self::with(parent.to_owned(), shown, file.to_owned(), earlier, arguments, given));
-        }
-        let earlier = Current::load(directory)?;
-        let file = earlier.as_ref().map_or_else(|| DEFAULT_BLUEPRINT.to_owned(), |current| current.blueprint.clone());
-        Ok(Self::with(directory.to_owned(), PathBuf::from(&file), file, earlier, arguments, given))
-    }
-
-    fn with(
-        directory: PathBuf,
-        shown: PathBuf,
-        file: String,
-        earlier: Option<Current>,
-        arguments: &BlueprintArgs,
-        given: BTreeMap<String, String>,
-    ) -> Self {
-        let (target, mut vars) = match earlier {
-            Some(current) => (Some(current.target), current.vars),
-            None => (None, BTreeMap::new()),
+        let (home, shown, file, earlier) = match &arguments.blueprint {
+            Some(shown) => {
+                let full = directory
+                    .join(shown)
+                    .canonicalize()
+                    .map_err(|error| file::unreadable(shown, &error).help(BEGIN))?;
+                let (Some(parent), Some(file)) = (full.parent(), full.file_name().and_then(|name| name.to_str()))
+                else {
+                    return Err(Failure::new(format!("{} is not a file that can be a blueprint", shown.display())));
+                };
+                // What was set for it when it was put up still holds, unless it is said anew.
+                let earlier = Current::load(parent)?.filter(|current| current.blueprint == file);
+                (parent.to_owned(), shown.clone(), file.to_owned(), earlier)
+            }
+            None => {
+                let earlier = Current::load(directory)?;
+                let file =
+                    earlier.as_ref().map_or_else(|| DEFAULT_BLUEPRINT.to_owned(), |current| current.blueprint.clone());
+                (directory.to_owned(), PathBuf::from(&file), file, earlier)
+            }
         };
-        vars.extend(given);
-        Self { directory, shown, file, target: arguments.target.clone().or(target), vars }
+        let (target, mut vars, remembered) = match earlier {
+            Some(current) => (Some(current.target), current.vars, current.var_files),
+            None => (None, BTreeMap::new(), Vec::new()),
+        };
+        vars.extend(arguments.variables.vars.iter().cloned());
+        let target = arguments.target.clone().or(target);
+        let var_files = var_files(directory, &home, remembered, &arguments.variables.files)?;
+        Ok(Self { directory: home, shown, file, target, vars, var_files })
     }
 
     /// Reads and checks the blueprint; warnings are shown.
@@ -210,8 +249,8 @@ impl Project {
     /// Reads and checks the blueprint.
     pub(crate) fn check(&self) -> Result<(forge_blueprints::Sources, Option<Expanded>, Vec<Diagnostic>), Failure> {
         let path = self.directory.join(&self.file);
-        let bytes = file::read(&path, &self.shown)
-            .map_err(|failure| failure.help("`forge init` writes a blueprint to begin with."))?;
+        let bytes = file::read(&path, &self.shown).map_err(|failure| failure.help(BEGIN))?;
+        let _var_files = self.read_var_files()?;
         let environment: Vec<(String, String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter_map(|(name, value)| Some((name.strip_prefix(VARIABLE_PREFIX)?.to_owned(), value, name.clone())))
@@ -240,6 +279,18 @@ impl Project {
         Ok((sources, expanded, findings))
     }
 
+    /// The files that set variables, weakest first: their names in findings, and their bytes.
+    fn read_var_files(&self) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+        let read = |file: &VarFile| {
+            let bytes = file::read(&self.directory.join(&file.path), &file.shown).map_err(|failure| {
+                let help = "It set variables when this was put up. Put it back, or name others with --var-file.";
+                if file.remembered { failure.help(help) } else { failure }
+            })?;
+            Ok((file.shown.to_string_lossy().into_owned(), bytes))
+        };
+        self.var_files.iter().map(read).collect()
+    }
+
     /// What to remember of a deployment of this blueprint.
     pub(crate) fn current(&self, expanded: &Expanded) -> Current {
         Current {
@@ -248,6 +299,7 @@ impl Project {
             deployment: expanded.name.clone(),
             target: expanded.target.name().to_owned(),
             vars: self.vars.clone(),
+            var_files: self.var_files.iter().map(|file| file.path.clone()).collect(),
             bucket: None,
         }
     }
