@@ -7,7 +7,7 @@
 //! How it works, in the order of the pipeline: `yaml` (bytes to nodes that know where they stand) · `blueprint`, `module`
 //! (shapes) · `vars` and `rule` (types and ranges) · `scan`, `expr`, `unknown` (expressions, and values that only apply
 //! will know) · `order` and `check/` (graph, cycles, inputs, specifications) · `instance` (one use of a module) · `job` ·
-//! `expand` (all of it). Beside it: `format` (one layout for the text).
+//! `expand` (all of it). Beside it: `format` (one layout for the text), `shipped` (blueprints to begin with).
 
 mod blueprint;
 mod check;
@@ -21,6 +21,7 @@ mod order;
 mod rule;
 mod scan;
 mod shape;
+pub mod shipped;
 mod sources;
 mod suggest;
 mod target;

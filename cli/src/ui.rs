@@ -112,18 +112,29 @@ impl Ui {
         }
     }
 
+    /// Whether there is somebody who can be asked.
+    pub(crate) fn can_ask(self) -> bool {
+        std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    /// Asks for a line on the terminal.
+    pub(crate) fn ask(self, question: &str) -> Result<String, Failure> {
+        let mut stderr = std::io::stderr();
+        write!(stderr, "{question} ")?;
+        stderr.flush()?;
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer)?;
+        Ok(answer.trim().to_owned())
+    }
+
     /// Asks a yes-or-no question on the terminal.
     pub(crate) fn confirm(self, question: &str) -> Result<bool, Failure> {
         if !std::io::stdin().is_terminal() {
             return Err(Failure::usage("nobody can be asked: the input is no terminal")
                 .help("Read the plan above, then say --yes."));
         }
-        let mut stderr = std::io::stderr();
-        write!(stderr, "{question} [y/N] ")?;
-        stderr.flush()?;
-        let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer)?;
-        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+        let answer = self.ask(&format!("{question} [y/N]"))?;
+        Ok(matches!(answer.as_str(), "y" | "Y" | "yes"))
     }
 
     /// Rows as aligned columns; the first row is the heading.
