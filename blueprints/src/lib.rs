@@ -4,19 +4,24 @@
 //! nothing. What is wrong comes back as [`forge_engine::diag::Diagnostic`]s, all of it at once, and [`Sources`] turns
 //! their places into text.
 //!
-//! How it works, in the order of the pipeline: `yaml` (bytes to nodes that know where they stand) · `blueprint`, `module`
-//! (shapes) · `vars` and `rule` (types and ranges) · `scan`, `expr`, `unknown` (expressions, and values that only apply
-//! will know) · `order` and `check/` (graph, cycles, inputs, specifications) · `instance` (one use of a module) · `job` ·
-//! `expand` (all of it). Beside it: `format` (one layout for the text), `shipped` (blueprints to begin with).
+//! How it works, in the order of the pipeline: `yaml` (bytes to nodes that know where they stand) · `library` (the modules
+//! that are used) · `blueprint`, `uses`, `module` (shapes) · `vars` and `rule` (types and ranges) · `scan`, `expr`, `filters`,
+//! `unknown` (expressions, and values that only apply will know) · `order` and `check/` (graph, cycles, inputs,
+//! specifications, what nobody uses) · `body` (what a blueprint or a module declares) · `job` · `expand` (all of it).
+//!
+//! Beside the pipeline: `format` (one layout for the text), `language` and `schema` (what there is to write, for editors),
+//! `shipped` (blueprints to begin with).
 
 mod blueprint;
+mod body;
 mod check;
 mod expand;
 mod expr;
+mod filters;
 pub mod format;
-mod instance;
 mod job;
 mod language;
+mod library;
 mod module;
 mod order;
 mod rule;
@@ -28,10 +33,11 @@ mod sources;
 mod suggest;
 mod target;
 mod unknown;
+mod uses;
 mod vars;
 pub mod yaml;
 
-pub use expand::{Expanded, Override, Request, expand};
+pub use expand::{Document, Expanded, Override, Request, Variable, expand};
 pub use job::{Checkpoint, Job, Keep, Restarts};
 pub use module::ModuleSource;
 pub use sources::Sources;

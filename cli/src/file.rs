@@ -7,8 +7,13 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 /// The bytes of a file that is to be a document: one more than is ever read as one, so that a larger is known as such.
+pub(crate) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    File::open(path).and_then(bounded)
+}
+
+/// The same, with the failure that users see.
 pub(crate) fn read(path: &Path, shown: &Path) -> Result<Vec<u8>, Failure> {
-    File::open(path).and_then(bounded).map_err(|error| unreadable(shown, &error))
+    bytes(path).map_err(|error| unreadable(shown, &error))
 }
 
 /// The same of stdin.

@@ -6,7 +6,7 @@
 use crate::failure::Failure;
 use crate::file;
 use crate::ui::Ui;
-use forge_blueprints::{Expanded, ModuleSource, Override, Request, Target, expand};
+use forge_blueprints::{Document, Expanded, ModuleSource, Override, Request, Target, expand};
 use forge_engine::address::Deployment;
 use forge_engine::diag::{Diagnostic, has_errors};
 use forge_engine::kind::Kinds;
@@ -250,14 +250,16 @@ impl Project {
     pub(crate) fn check(&self) -> Result<(forge_blueprints::Sources, Option<Expanded>, Vec<Diagnostic>), Failure> {
         let path = self.directory.join(&self.file);
         let bytes = file::read(&path, &self.shown).map_err(|failure| failure.help(BEGIN))?;
-        let _var_files = self.read_var_files()?;
+        let var_files = self.read_var_files()?;
+        let var_files: Vec<_> = var_files.iter().map(|(name, bytes)| Document { name, bytes }).collect();
         let environment: Vec<(String, String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter_map(|(name, value)| Some((name.strip_prefix(VARIABLE_PREFIX)?.to_owned(), value, name.clone())))
             .collect();
-        let mut overrides: Vec<Override<'_>> =
+        let environment: Vec<Override<'_>> =
             environment.iter().map(|(name, text, origin)| Override { name, text, origin }).collect();
-        overrides.extend(self.vars.iter().map(|(name, text)| Override { name, text, origin: "--var" }));
+        let overrides: Vec<Override<'_>> =
+            self.vars.iter().map(|(name, text)| Override { name, text, origin: "--var" }).collect();
         let documents: Vec<String> =
             forge_modules::MODULES.iter().map(|module| format!("modules/{}/module.yaml", module.name)).collect();
         let modules: Vec<_> = forge_modules::MODULES
@@ -270,9 +272,12 @@ impl Project {
         let (sources, expanded, findings) = expand(&Request {
             name: &self.shown.to_string_lossy(),
             bytes: &bytes,
+            environment: &environment,
+            var_files: &var_files,
             overrides: &overrides,
             target: self.target.as_deref(),
             modules: &modules,
+            files: &|path| file::bytes(&self.directory.join(path)).map_err(|error| error.to_string()),
             kinds: &nowhere,
         });
         debug_assert!(expanded.is_some() || has_errors(&findings));

@@ -34,3 +34,12 @@ fn a_valid_blueprint_is_no_result() {
     assert_eq!(json.stdout, site.forge(&["validate", "--format", "json"]).with_code(0).stdout);
     site.forge(&["validate", "--json", "--format", "sarif"]).with_code(2);
 }
+
+#[test]
+fn warnings_fail_only_when_asked_to() {
+    let unused = CLUSTER.replace("modules:", "vars:\n  spare: { type: int, default: 1 }\nmodules:");
+    let site = Site::with(&[("blueprint.yaml", &unused)]);
+    let loose = site.forge(&["validate", "--format", "plain"]).with_code(0);
+    assert!(loose.stdout.starts_with("blueprint.yaml:6:3: warning[unused-variable]: "), "{}", loose.stdout);
+    assert_eq!(site.forge(&["validate", "--format", "plain", "--strict"]).with_code(1).stdout, loose.stdout);
+}

@@ -94,6 +94,30 @@ impl Outcome {
     }
 }
 
+/// A blueprint's outcome on this machine with files beside it.
+pub(crate) fn with_files(text: &str, files: &[(&str, &str)]) -> Outcome {
+    let read = |path: &str| {
+        let found = files.iter().find(|(name, _)| *name == path).map(|(_, text)| text.as_bytes().to_vec());
+        found.ok_or_else(|| format!("there is no file {path}"))
+    };
+    outcome_of(&Request {
+        name: "blueprint.yaml",
+        bytes: text.as_bytes(),
+        environment: &[],
+        var_files: &[],
+        overrides: &[],
+        target: Some("local"),
+        modules: &MODULES,
+        files: &read,
+        kinds: &kinds,
+    })
+}
+
+pub(crate) fn outcome_of(request: &Request<'_>) -> Outcome {
+    let (sources, expanded, findings) = expand(request);
+    Outcome { sources, expanded, findings }
+}
+
 pub(crate) fn outcome(
     bytes: &[u8],
     overrides: &[Override<'_>],
@@ -101,9 +125,18 @@ pub(crate) fn outcome(
     extra: &[ModuleSource<'_>],
 ) -> Outcome {
     let modules: Vec<ModuleSource<'_>> = MODULES.iter().chain(extra).copied().collect();
-    let request = Request { name: "blueprint.yaml", bytes, overrides, target, modules: &modules, kinds: &kinds };
-    let (sources, expanded, findings) = expand(&request);
-    Outcome { sources, expanded, findings }
+    let request = Request {
+        name: "blueprint.yaml",
+        bytes,
+        environment: &[],
+        var_files: &[],
+        overrides,
+        target,
+        modules: &modules,
+        files: &|path| Err(format!("there is no file {path}")),
+        kinds: &kinds,
+    };
+    outcome_of(&request)
 }
 
 /// A blueprint's outcome on this machine.

@@ -122,6 +122,7 @@ async fn submit(
         command: job.command.iter().chain(extra).cloned().collect(),
         workdir: job.workdir.clone(),
         env,
+        secrets: job.secrets.iter().map(|(name, secret)| (name.clone(), secret.secret.clone())).collect(),
         package: Package { key: String::new(), sha256: sha256(archive), bytes: archive.len() as u64 },
         nodes: count("nodes")?,
         workers_per_node: count("workers_per_node")?,
