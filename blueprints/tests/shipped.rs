@@ -63,8 +63,8 @@ const BLUEPRINTS: [(&str, &str); 10] = blueprints![
     "trn2",
 ];
 
-/// EC2 DescribeInstanceTypes, May 2026: the type, EfaInfo.MaximumEfaInterfaces, and whether card 0 has EFA. Of p6e-gb200,
-/// which it does not show, the layout of 400 Gbit/s each (EC2 User Guide, efa-acc-inst-types).
+/// EC2 DescribeInstanceTypes, May 2026: the type, EfaInfo.MaximumEfaInterfaces, and whether card 0 has EFA. Of
+/// p6e-gb200, which it does not show, the layout of 400 Gbit/s each (EC2 User Guide, efa-acc-inst-types).
 const EFA: [(&str, usize, bool); 32] = [
     ("g5.8xlarge", 1, true),
     ("g5.12xlarge", 1, true),
@@ -127,8 +127,9 @@ fn outcome(text: &str, target: Option<&str>) -> Outcome {
 /// A blueprint that has everything that modules refer to, and these besides.
 fn with(target: &str, modules: &str) -> String {
     format!(
-        "forge: v1\nname: t\ntarget: {target}\naws: {{ region: us-west-2 }}\nhosts: {{ machines: [a, b, c], bucket: s3://b, \
-         scratch: /shared }}\nmodules:\n  network: {{ use: vpc }}\n  data: {{ use: s3 }}\n{modules}"
+        "forge: v1\nname: t\ntarget: {target}\naws: {{ region: us-west-2 }}\n\
+        hosts: {{ machines: [a, b, c], bucket: s3://b, scratch: /shared }}\n\
+        modules:\n  network: {{ use: vpc }}\n  data: {{ use: s3 }}\n{modules}"
     )
 }
 
@@ -319,8 +320,12 @@ fn every_module_expands_on_every_target_with_what_it_needs_and_no_more() {
 
 #[test]
 fn every_module_is_described_and_its_example_works() {
-    let base = "  network: { use: vpc }\n  data: { use: s3 }\n  scratch: { use: fsx-lustre, with: { network: \"${network}\" } }\n  \
-                cluster: { use: eks, with: { network: \"${network}\" } }\n";
+    let base = [
+        "  network: { use: vpc }",
+        "  data: { use: s3 }",
+        "  scratch: { use: fsx-lustre, with: { network: \"${network}\" } }",
+        "  cluster: { use: eks, with: { network: \"${network}\" } }",
+    ];
     for module in MODULES {
         let document = document(&module);
         let described = |what: &str, entry: &BTreeMap<String, Value>| match entry.get("description") {
@@ -338,7 +343,7 @@ fn every_module_is_described_and_its_example_works() {
         let example: String = example.lines().map(|line| format!("  {line}\n")).collect();
         let own: BTreeSet<&str> = example.lines().filter_map(name_of).collect();
         let base: String = base
-            .lines()
+            .iter()
             .filter(|line| name_of(line).is_none_or(|name| !own.contains(name)))
             .map(|line| format!("{line}\n"))
             .collect();
@@ -358,21 +363,7 @@ fn name_of(line: &str) -> Option<&str> {
 
 #[test]
 fn rules_of_aws_are_told_before_anything_is_touched() {
-    let cases = [
-        "  s: { use: fsx-lustre, with: { network: \"${network}\", capacity_gib: 5000 } }\n",
-        "  s: { use: fsx-lustre, with: { network: \"${network}\", capacity_gib: 2400, throughput: 1000, efa: true } }\n",
-        "  s: { use: fsx-lustre, with: { network: \"${network}\", deployment: scratch-2, throughput: 250, efa: true } }\n",
-        "  one: { use: vpc, with: { zones: 1 } }\n  c: { use: eks, with: { network: \"${one}\" } }\n",
-        "  small: { use: vpc, with: { cidr: 10.1.0.0/22, nat: none } }\n  c: { use: eks, with: { network: \"${small}\" } }\n",
-        "  n: { use: gpu-nodes, with: { instance_type: p6e-gb200.36xlarge, count: 2 } }\n",
-        "  n: { use: gpu-nodes, with: { instance_type: g6e.xlarge, count: 2, efa: true, capacity: [capacity-block] } }\n",
-        "  n: { use: gpu-nodes, with: { instance_type: p9.48xlarge, count: 2 } }\n",
-        "  n: { use: trainium-nodes, with: { instance_type: trn2.48xlarge, count: 2, zone: 2 } }\n",
-        "  ring: { use: placement }\n  b: { use: capacity-block, with: { instance_type: p5.48xlarge, count: 2, days: 16, max_price_usd: 1, zone: 1 } }\n  \
-         n: { use: gpu-nodes, with: { instance_type: p5en.48xlarge, count: 2, spares: 1, capacity: [capacity-block], block: \"${b}\", placement: \"${ring}\" } }\n",
-        "  s: { use: fsx-lustre, with: { network: \"${network}\", capacity_gib: 4800, throughput: 1000, efa: true, zone: 1 } }\n  \
-         n: { use: trainium-nodes, with: { instance_type: trn2.3xlarge, count: 2, scratch: \"${s}\" } }\n",
-    ];
+    let cases: Vec<&str> = include_str!("rules-of-aws.yaml").split("---\n").skip(1).collect();
     let said: Vec<String> = cases
         .iter()
         .map(|case| {
@@ -388,7 +379,7 @@ fn rules_of_aws_are_told_before_anything_is_touched() {
                 outcome.findings.iter().filter(|finding| finding.id != "check").map(|f| f.id).collect();
             let others: Vec<_> = others.into_iter().filter(|id| *id != "unused-module").collect();
             assert_eq!(others, [""; 0], "{case}\n{}", outcome.text());
-            format!("{}\n{}", case.trim(), said.join("\n"))
+            format!("{case}{}", said.join("\n"))
         })
         .collect();
     insta::assert_snapshot!(said.join("\n\n"));
@@ -411,11 +402,17 @@ fn changes_take_what_the_calls_of_aws_take() {
     assert_eq!(effect("aws.eks_cluster", "version", cluster("1.34"), cluster("1.35")), Effect::InPlace);
     assert!(matches!(effect("aws.eks_cluster", "version", cluster("1.33"), cluster("1.35")), Effect::Forbidden(_)));
     assert!(matches!(effect("aws.eks_cluster", "version", cluster("1.35"), cluster("1.34")), Effect::Forbidden(_)));
-    let nodes = |desired: u32, market: &str| json!({ "cluster": "c", "name": "n", "role": "r", "subnets": ["a"], "market": market, "min": 0, "desired": desired, "max": 9 });
+    let nodes = |desired: u32, market: &str| {
+        let group = json!({ "cluster": "c", "name": "n", "role": "r", "subnets": ["a"], "market": market });
+        with_fields(group, json!({ "min": 0, "desired": desired, "max": 9 }))
+    };
     assert_eq!(effect("aws.eks_nodegroup", "desired", nodes(1, "spot"), nodes(2, "spot")), Effect::InPlace);
     let sold = effect("aws.eks_nodegroup", "market", nodes(1, "spot"), nodes(1, "on-demand"));
     assert_eq!(sold, Effect::ReplaceDeleteFirst);
-    let lustre = |gib: u32| json!({ "subnet": "a", "security_groups": ["g"], "capacity_gib": gib, "deployment": "persistent-2" });
+    let lustre = |gib: u32| {
+        let place = json!({ "subnet": "a", "security_groups": ["g"] });
+        with_fields(place, json!({ "capacity_gib": gib, "deployment": "persistent-2" }))
+    };
     assert_eq!(effect("aws.fsx_lustre", "capacity_gib", lustre(2400), lustre(4800)), Effect::InPlace);
     assert_eq!(effect("aws.fsx_lustre", "capacity_gib", lustre(4800), lustre(2400)), Effect::ReplaceCreateFirst);
     let block = |days: u32| json!({ "instance_type": "p5.48xlarge", "count": 1, "days": days, "max_price_usd": 1.0 });
@@ -426,4 +423,11 @@ fn changes_take_what_the_calls_of_aws_take() {
     for kind in kinds.iter() {
         assert!(!kind.outputs().is_empty(), "{} has no outputs", kind.name());
     }
+}
+
+fn with_fields(mut spec: Json, more: Json) -> Json {
+    if let (Some(spec), Json::Object(more)) = (spec.as_object_mut(), more) {
+        spec.extend(more);
+    }
+    spec
 }

@@ -48,7 +48,7 @@ impl Planned for Spec {
         match field {
             "tags" => Effect::InPlace,
             _ => Effect::Forbidden(
-                "a capacity block is bought once and never changed; use another module of type capacity-block for another one",
+                "a capacity block is bought once and never changed; add another module to buy another one",
             ),
         }
     }

@@ -49,7 +49,7 @@ pub struct Spec {
     #[serde(default = "hops")]
     #[schemars(range(min = 1, max = 64))]
     pub metadata_hops: u8,
-    /// Tags of the instances and volumes that it starts.
+    /// Tags of the instances and volumes that it starts, besides its own, which they get as well.
     #[serde(default)]
     pub instance_tags: Tags,
 

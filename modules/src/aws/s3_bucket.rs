@@ -14,8 +14,8 @@ pub struct Spec {
     /// Its name, unique in the world: 3 to 63 of a-z, 0-9, `-` and `.`.
     #[serde(default)]
     pub name: Option<String>,
-    /// Where it has no name, the beginning of one, at most 35 characters. The account's number and the region are added: that
-    /// is unique, and the same every time.
+    /// Where it has no name, the beginning of one, at most 35 characters. The account's number and the region are added:
+    /// that is unique, and the same every time.
     #[serde(default)]
     pub prefix: Option<String>,
     /// Whether overwritten and deleted objects are kept.
