@@ -12,37 +12,14 @@ mod host;
 #[path = "../../modules/src/planned.rs"]
 mod planned;
 
-use forge_blueprints::{Expanded, ModuleSource, Request, Target, expand, yaml};
+use forge_blueprints::{Expanded, ModuleSource, Request, Target, yaml};
 use forge_engine::diag::{DocumentId, has_errors};
 use forge_engine::kind::{Effect, Kinds};
 use forge_engine::resource::Resource;
 use forge_engine::value::{Output, Value};
 use serde_json::{Value as Json, json};
-use setup::{Outcome, kinds as local_kinds};
+use setup::{MODULES, Outcome, kinds as local_kinds, outcome_of};
 use std::collections::{BTreeMap, BTreeSet};
-
-macro_rules! modules {
-    ($($name:literal),* $(,)?) => {
-        [$(ModuleSource {
-            name: $name,
-            document: concat!("modules/", $name, "/module.yaml"),
-            text: include_str!(concat!("../../modules/", $name, "/module.yaml")),
-        }),*]
-    };
-}
-
-const MODULES: [ModuleSource<'static>; 10] = modules![
-    "capacity-block",
-    "cpu-nodes",
-    "eks",
-    "fsx-lustre",
-    "gpu-nodes",
-    "node-pool",
-    "placement",
-    "s3",
-    "trainium-nodes",
-    "vpc",
-];
 
 macro_rules! blueprints {
     ($($name:literal),* $(,)?) => {
@@ -109,7 +86,7 @@ fn kinds(target: Target) -> Kinds {
 }
 
 fn outcome(text: &str, target: Option<&str>) -> Outcome {
-    let request = Request {
+    outcome_of(&Request {
         name: "blueprint.yaml",
         bytes: text.as_bytes(),
         environment: &[],
@@ -119,9 +96,7 @@ fn outcome(text: &str, target: Option<&str>) -> Outcome {
         modules: &MODULES,
         files: &|path| Err(format!("there is no file {path}")),
         kinds: &kinds,
-    };
-    let (sources, expanded, findings) = expand(&request);
-    Outcome { sources, expanded, findings }
+    })
 }
 
 /// A blueprint that has everything that modules refer to, and these besides.
