@@ -11,6 +11,7 @@ use forge_engine::address::Deployment;
 use forge_engine::diag::{Diagnostic, has_errors};
 use forge_engine::kind::Kinds;
 use forge_modules::local::{self, Local};
+use forge_modules::{aws, host};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -192,11 +193,27 @@ fn home(directory: &Path, deployment: &str) -> PathBuf {
     directory.join(OWN).join(deployment)
 }
 
+/// Whether a target can only be planned in this version. Then nothing of it exists, and nothing is asked what does.
+pub(crate) fn is_plan_only(target: Target) -> bool {
+    target != Target::Local
+}
+
+/// The modules that forge ships.
+pub(crate) fn modules() -> Vec<ModuleSource<'static>> {
+    let source = |module: &forge_modules::Embedded| ModuleSource {
+        name: module.name,
+        document: module.document,
+        text: module.text,
+    };
+    forge_modules::MODULES.iter().map(source).collect()
+}
+
 /// The kinds of a target, for a deployment whose files are at `home`.
 pub(crate) fn kinds(target: Target, home: &Path) -> Kinds {
     match target {
         Target::Local => local::kinds(&Local { root: home.join("local"), agent: agent_program() }),
-        Target::Aws | Target::Hosts => Kinds::default(),
+        Target::Aws => aws::kinds(),
+        Target::Hosts => host::kinds(),
     }
 }
 
@@ -260,13 +277,6 @@ impl Project {
             environment.iter().map(|(name, text, origin)| Override { name, text, origin }).collect();
         let overrides: Vec<Override<'_>> =
             self.vars.iter().map(|(name, text)| Override { name, text, origin: "--var" }).collect();
-        let documents: Vec<String> =
-            forge_modules::MODULES.iter().map(|module| format!("modules/{}/module.yaml", module.name)).collect();
-        let modules: Vec<_> = forge_modules::MODULES
-            .iter()
-            .zip(&documents)
-            .map(|(module, document)| ModuleSource { name: module.name, document, text: module.text })
-            .collect();
         // Checking specifications needs no place; the one for work is made when the deployment's name is known.
         let nowhere = |target| kinds(target, Path::new(OWN));
         let (sources, expanded, findings) = expand(&Request {
@@ -276,7 +286,7 @@ impl Project {
             var_files: &var_files,
             overrides: &overrides,
             target: self.target.as_deref(),
-            modules: &modules,
+            modules: &modules(),
             files: &|path| file::bytes(&self.directory.join(path)).map_err(|error| error.to_string()),
             kinds: &nowhere,
         });

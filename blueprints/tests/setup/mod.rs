@@ -75,8 +75,19 @@ macro_rules! module {
     };
 }
 
-pub(crate) const MODULES: [ModuleSource<'static>; 5] =
-    [module!("vpc"), module!("s3"), module!("fsx-lustre"), module!("eks"), module!("gpu-nodes")];
+/// The modules that forge ships.
+pub(crate) const MODULES: [ModuleSource<'static>; 10] = [
+    module!("capacity-block"),
+    module!("cpu-nodes"),
+    module!("eks"),
+    module!("fsx-lustre"),
+    module!("gpu-nodes"),
+    module!("node-pool"),
+    module!("placement"),
+    module!("s3"),
+    module!("trainium-nodes"),
+    module!("vpc"),
+];
 
 /// The example of the language's documentation.
 pub(crate) const EXAMPLE: &str = include_str!("../example.yaml");
