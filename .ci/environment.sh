@@ -47,3 +47,12 @@ need_jax() {
     "$root/.venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements"
     cp "$requirements" "$stamp"
 }
+
+# What the tests of the JSON Schema judge it with, in .venv too.
+need_validator() {
+    local requirements="$root/tests/editor/requirements.txt" stamp="$root/.venv/.validator"
+    cmp -s "$requirements" "$stamp" && return
+    note "a YAML reader and a JSON Schema validator into .venv"
+    "$root/.venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements"
+    cp "$requirements" "$stamp"
+}
