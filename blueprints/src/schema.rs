@@ -24,17 +24,16 @@ pub fn module(modules: &[ModuleSource<'_>]) -> Json {
     document(&MODULE, "A module of forge", modules)
 }
 
-fn document(table: &'static Table, title: &str, modules: &[ModuleSource<'_>]) -> Json {
+fn document(table: &'static Table, about: &str, modules: &[ModuleSource<'_>]) -> Json {
     let mut writer = Writer { defs: BTreeMap::new() };
     let mut schema = writer.table(table);
     if let Json::Object(uses) = writer.table(&USE) {
         writer.defs.insert(USE.name, Json::Object(with_modules(uses, modules)));
     }
-    writer.defs.insert("expression", json!({
-        "type": "string", "pattern": r"\$\{", "description": "An expression, such as ${vars.nodes} or ${network.vpc_id}",
-    }));
+    writer.defs.insert("expression", json!({"type": "string", "pattern": r"\$\{"}));
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
-    schema["title"] = json!(title);
+    // No title: editors would show it at every hover.
+    schema["description"] = json!(about);
     schema["$defs"] = json!(writer.defs);
     schema
 }
