@@ -170,7 +170,8 @@ fn every_blueprint_can_be_read_at_a_glance() {
         let lines = text.lines().count();
         assert!((20..=50).contains(&lines), "{name}: {lines} lines");
         let expanded = outcome(text, None).expanded.expect("it expands");
-        assert!(text.contains("decide:"), "{name} leaves nothing to decide");
+        // The one for this machine works as it is.
+        assert!(text.contains("decide:") || *name == "local", "{name} leaves nothing to decide");
         assert!(!expanded.variables.is_empty(), "{name} has no variables");
     }
 }
