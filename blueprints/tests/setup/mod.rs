@@ -8,6 +8,8 @@ use forge_engine::diag::Diagnostic;
 use forge_engine::kind::{Effect, Kind, KindError, Kinds, Observed, OnIdentifier, Tags};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
 
 #[path = "../../../cli/src/render.rs"]
 pub(crate) mod render;
@@ -58,10 +60,18 @@ kind!(Fleet, FleetSpec, "local.fleet", &["id", "nodes", "status"], {
     nodes: u32, spares: u32, workers_per_node: u32, bucket: String, scratch: Option<String>
 });
 
+kind!(LocalItem, LocalItemSpec, "local.item", &["id", "url"], {
+    name: Option<String>, value: Option<Json>, size_gib: Option<u32>, tags: Option<BTreeMap<String, String>>
+});
+kind!(AwsItem, AwsItemSpec, "aws.item", &["id", "url"], {
+    name: Option<String>, value: Option<Json>, size_gib: Option<u32>, tags: Option<BTreeMap<String, String>>
+});
+
 pub(crate) fn kinds(target: Target) -> Kinds {
     match target {
-        Target::Local => Kinds::default().with(Bucket).with(Directory).with(Fleet),
-        Target::Aws | Target::Hosts => Kinds::default(),
+        Target::Local => Kinds::default().with(Bucket).with(Directory).with(Fleet).with(LocalItem),
+        Target::Aws => Kinds::default().with(AwsItem),
+        Target::Hosts => Kinds::default(),
     }
 }
 
@@ -88,6 +98,11 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// What `forge expand` prints.
+    pub(crate) fn resolved(&self) -> String {
+        String::new()
+    }
+
     /// The findings as users see them.
     pub(crate) fn text(&self) -> String {
         render::render(&self.findings, &self.sources, false)
@@ -109,4 +124,28 @@ pub(crate) fn outcome(
 /// A blueprint's outcome on this machine.
 pub(crate) fn local(text: &str) -> Outcome {
     outcome(text.as_bytes(), &[], Some("local"), &[])
+}
+
+/// A blueprint's outcome with documents beside it: modules by their path, and files of values.
+pub(crate) fn outcome_of(
+    bytes: &[u8],
+    set: &[(&str, &str, &str)],
+    target: Option<&str>,
+    files: &[(&str, &[u8])],
+    _values: &[(&str, &[u8])],
+) -> Outcome {
+    let overrides: Vec<Override<'_>> =
+        set.iter().map(|(name, text, origin)| Override { name, text, origin }).collect();
+    let texts: Vec<(String, String, String)> = files
+        .iter()
+        .map(|(path, bytes)| {
+            let directory = format!("./{}", path.trim_end_matches("/module.yaml"));
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            let text = text.replacen(&format!("module: {}\n", &directory[2..]), &format!("module: {directory}\n"), 1);
+            (directory, (*path).to_owned(), text)
+        })
+        .collect();
+    let extra: Vec<ModuleSource<'_>> =
+        texts.iter().map(|(name, document, text)| ModuleSource { name, document, text }).collect();
+    outcome(bytes, &overrides, target, &extra)
 }
