@@ -122,13 +122,14 @@ fn source_ids() -> BTreeMap<String, String> {
                 continue;
             }
             let text = std::fs::read_to_string(&path).expect("source is text");
-            for (index, quoted) in text.split('"').enumerate().skip(1).step_by(1) {
-                let before: String = text.split('"').nth(index - 1).unwrap_or_default().trim_end().to_owned();
-                let given = ["error(", "warning(", "note(", "refuse(", "id:", "finding("];
-                let pair = before.ends_with("=> (") || before.trim_end().ends_with("=> {\n                (");
+            let parts: Vec<&str> = text.split('"').collect();
+            for pair in parts.windows(2) {
+                let (before, quoted) = (pair[0].trim_end(), pair[1]);
+                // Arguments of what makes a finding, fields of what becomes one, and the first of a pair chosen by a match.
+                let given = ["error(", "warning(", "note(", "refuse(", "finding(", "id:", "=> (", "{\n                ("];
                 let kebab = !quoted.is_empty()
                     && quoted.split('-').all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase()));
-                if kebab && (pair || given.iter().any(|given| before.ends_with(given))) {
+                if kebab && given.iter().any(|given| before.ends_with(given)) {
                     ids.insert(quoted.to_owned(), path.display().to_string());
                 }
             }

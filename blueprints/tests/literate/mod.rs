@@ -148,7 +148,9 @@ fn severity(severity: Severity) -> &'static str {
 }
 
 fn head(finding: &Diagnostic) -> String {
-    format!("{}[{}] {}", severity(finding.severity), finding.id, finding.summary)
+    // A summary is one line; should one be none, its first is enough here.
+    let summary = finding.summary.lines().next().unwrap_or_default();
+    format!("{}[{}] {summary}", severity(finding.severity), finding.id)
 }
 
 fn holds(expected: &Expected, found: &Found<'_>) -> bool {

@@ -96,8 +96,8 @@ impl Case {
     /// A place in a document's text (columns in characters) as a place in the file.
     pub(crate) fn in_markdown(&self, place: Place) -> Place {
         let document = self.documents.iter().find(|document| document.name == place.document);
-        let Some(line) = document.and_then(|document| document.lines.get(place.line)) else { return place };
-        let column = |at: usize| line.columns.get(at).or(line.columns.last()).copied().unwrap_or(at);
+        let line = document.and_then(|document| document.lines.get(place.line));
+        let column = |at: usize| line.and_then(|line| line.columns.get(at).or(line.columns.last())).copied().unwrap_or(at);
         let (start, end) = (column(place.start), column(place.end));
         // What is empty is shown by one caret.
         Place { start, end: end.max(start + 1), ..place }
