@@ -15,6 +15,9 @@ fn main() -> ExitCode {
     if std::env::var_os("FORGE_UPDATE").is_some() {
         return update(&files);
     }
+    if let Some(directory) = std::env::var_os("FORGE_SEEDS") {
+        return seeds(&files, Path::new(&directory));
+    }
     let mut trials = Vec::new();
     let mut ids = BTreeSet::new();
     for file in files {
@@ -89,13 +92,27 @@ fn update(files: &[PathBuf]) -> ExitCode {
         };
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         let judged = cases.iter().map(|case| literate::judge("", case, &expand));
-        let mut fences: Vec<_> =
-            judged.filter(|judgement| !judgement.complaints.is_empty()).flat_map(|judgement| judgement.fences).collect();
+        let mut fences: Vec<_> = judged
+            .filter(|judgement| !judgement.complaints.is_empty())
+            .flat_map(|judgement| judgement.fences)
+            .collect();
         fences.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
         for (range, text) in fences {
             lines.splice(range, text.lines().map(str::to_owned));
         }
         std::fs::write(file, lines.join("\n") + "\n").expect("the file can be written");
+    }
+    ExitCode::SUCCESS
+}
+
+/// Writes the cases as inputs of the fuzz target `yaml`.
+fn seeds(files: &[PathBuf], directory: &Path) -> ExitCode {
+    std::fs::create_dir_all(directory).expect("the directory can be made");
+    let cases = files.iter().flat_map(|file| read(file).expect("the cases can be read").1);
+    for (index, case) in cases.enumerate() {
+        let module = case.documents.iter().find(|document| document.name == "m/module.yaml");
+        let seed = setup::fuzzing::seed(&case.documents[0].bytes, module.map(|module| module.bytes.as_slice()));
+        std::fs::write(directory.join(format!("{index:03}")), seed).expect("the seed can be written");
     }
     ExitCode::SUCCESS
 }
@@ -126,7 +143,8 @@ fn source_ids() -> BTreeMap<String, String> {
             for pair in parts.windows(2) {
                 let (before, quoted) = (pair[0].trim_end(), pair[1]);
                 // Arguments of what makes a finding, fields of what becomes one, and the first of a pair chosen by a match.
-                let given = ["error(", "warning(", "note(", "refuse(", "finding(", "id:", "=> (", "{\n                ("];
+                let given =
+                    ["error(", "warning(", "note(", "refuse(", "finding(", "id:", "=> (", "{\n                ("];
                 let kebab = !quoted.is_empty()
                     && quoted.split('-').all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase()));
                 if kebab && given.iter().any(|given| before.ends_with(given)) {

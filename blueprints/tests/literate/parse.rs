@@ -97,7 +97,8 @@ impl Case {
     pub(crate) fn in_markdown(&self, place: Place) -> Place {
         let document = self.documents.iter().find(|document| document.name == place.document);
         let line = document.and_then(|document| document.lines.get(place.line));
-        let column = |at: usize| line.and_then(|line| line.columns.get(at).or(line.columns.last())).copied().unwrap_or(at);
+        let column =
+            |at: usize| line.and_then(|line| line.columns.get(at).or(line.columns.last())).copied().unwrap_or(at);
         let (start, end) = (column(place.start), column(place.end));
         // What is empty is shown by one caret.
         Place { start, end: end.max(start + 1), ..place }
@@ -143,7 +144,8 @@ pub(crate) fn cases(text: &str) -> Result<Vec<Case>, String> {
             }
             let (documents, set, results) = (Vec::new(), Vec::new(), Vec::new());
             cases.push(Case { heading: heading.to_owned(), line: at, documents, target: None, set, results });
-        } else if line.trim_start().starts_with("~~~") || (line.starts_with(' ') && line.trim_start().starts_with("```"))
+        } else if line.trim_start().starts_with("~~~")
+            || (line.starts_with(' ') && line.trim_start().starts_with("```"))
         {
             return Err(format!("line {}: write a fence as ``` at the start of a line", at + 1));
         } else if let Some(info) = line.strip_prefix("```") {
@@ -228,8 +230,14 @@ fn words(info: &str) -> Result<Vec<String>, String> {
 }
 
 fn document(name: String, role: Use, escapes: bool, range: Range<usize>, lines: &[&str]) -> Result<Document, String> {
-    let mut document =
-        Document { name, role, bytes: Vec::new(), lines: Vec::new(), expected: Vec::new(), lines_of_file: range.clone() };
+    let mut document = Document {
+        name,
+        role,
+        bytes: Vec::new(),
+        lines: Vec::new(),
+        expected: Vec::new(),
+        lines_of_file: range.clone(),
+    };
     for line in range {
         let raw = lines[line];
         if let Some(mut expected) = expectation(raw, &document)? {

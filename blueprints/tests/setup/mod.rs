@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
+pub(crate) mod fuzzing;
 #[path = "../../../cli/src/render.rs"]
 pub(crate) mod render;
 
@@ -134,8 +135,7 @@ pub(crate) fn outcome_of(
     files: &[(&str, &[u8])],
     _values: &[(&str, &[u8])],
 ) -> Outcome {
-    let overrides: Vec<Override<'_>> =
-        set.iter().map(|(name, text, origin)| Override { name, text, origin }).collect();
+    let overrides: Vec<Override<'_>> = set.iter().map(|(name, text, origin)| Override { name, text, origin }).collect();
     let texts: Vec<(String, String, String)> = files
         .iter()
         .map(|(path, bytes)| {
