@@ -66,7 +66,7 @@ fn expand(case: &Case) -> Outcome {
     let set: Vec<(&str, &str, &str)> =
         case.set.iter().map(|(name, text, origin)| (name.as_str(), text.as_str(), origin.as_str())).collect();
     let blueprint = of(Use::Blueprint).next().map(|document| document.bytes.as_slice()).unwrap_or_default();
-    setup::outcome_of(blueprint, &set, case.target.as_deref(), &files, &values)
+    setup::outcome_beside(blueprint, &set, case.target.as_deref(), &files, &values)
 }
 
 fn judged(file: &str, case: &Case) -> Result<(), Failed> {

@@ -91,7 +91,19 @@ pub(crate) fn judge(file: &str, case: &Case, expand: &dyn Fn(&Case) -> Outcome) 
         .into_iter()
         .map(|(document, mut kept)| {
             for found in &missed {
-                kept.extend(fresh(document, found, &case.documents));
+                for line in fresh(document, found, &case.documents) {
+                    // A label is written once, whoever has it.
+                    let label = |text: &str| text.split_once("^ - ").map(|(_, label)| label.to_owned());
+                    let new = label(&line.2);
+                    let there = |(at, column, text): &(usize, usize, String)| {
+                        let old = label(text);
+                        (*at, *column) == (line.0, line.1)
+                            && old.zip(new.clone()).is_some_and(|(old, new)| new.contains(&old))
+                    };
+                    if new.is_none() || !kept.iter().any(there) {
+                        kept.push(line);
+                    }
+                }
             }
             (document.lines_of_file.clone(), document.render(kept))
         })

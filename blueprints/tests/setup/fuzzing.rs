@@ -1,7 +1,7 @@
 //! What must hold for every input: the fuzz targets of `fuzz/` look for one that breaks it, `corpus.rs` replays what they
 //! have kept.
 
-use super::{Outcome, outcome_of, render};
+use super::{Outcome, outcome_beside, render};
 use forge_blueprints::Target;
 use forge_engine::diag::has_errors;
 use forge_engine::value::{Output, Value};
@@ -19,7 +19,7 @@ pub(crate) fn yaml(bytes: &[u8]) {
         None => (bytes, Vec::new()),
     };
     for target in Target::ALL {
-        let first = outcome_of(blueprint, &[], Some(target.name()), &files, &[]);
+        let first = outcome_beside(blueprint, &[], Some(target.name()), &files, &[]);
         sound(&first);
         again(&first, target, &files);
     }
@@ -58,7 +58,7 @@ pub(crate) fn again(first: &Outcome, target: Target, files: &[(&str, &[u8])]) {
     if text.is_empty() {
         return;
     }
-    let second = outcome_of(text.as_bytes(), &[], Some(target.name()), files, &[]);
+    let second = outcome_beside(text.as_bytes(), &[], Some(target.name()), files, &[]);
     assert_eq!(meaning(first), meaning(&second), "{text}\n{}", second.text());
     assert_eq!(text, second.resolved());
 }
@@ -164,7 +164,7 @@ fn place_in(position: &str, source: &str, known: Option<&str>) -> Outcome {
             .to_owned(),
     };
     let files = [("m/module.yaml", module.as_bytes()), ("z/module.yaml", other.as_bytes())];
-    outcome_of(blueprint.as_bytes(), &[], None, &files, &[])
+    outcome_beside(blueprint.as_bytes(), &[], None, &files, &[])
 }
 
 /// An expression of the language's grammar, chosen by bytes; short when they run out.

@@ -128,7 +128,7 @@ pub(crate) fn local(text: &str) -> Outcome {
 }
 
 /// A blueprint's outcome with documents beside it: modules by their path, and files of values.
-pub(crate) fn outcome_of(
+pub(crate) fn outcome_beside(
     bytes: &[u8],
     set: &[(&str, &str, &str)],
     target: Option<&str>,
