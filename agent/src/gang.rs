@@ -9,6 +9,7 @@ use crate::bucket::{BucketError, retry};
 use crate::checkpoint::upload;
 use crate::fault::chain;
 use crate::logs;
+use crate::secret;
 use crate::stage::{Unprepared, free_port, generation_directory, prepare, run_directory};
 use crate::supervise::{self, Launch, exit_of, signal_group};
 use crate::wire::{
@@ -191,7 +192,10 @@ impl Gang<'_> {
     }
 
     fn start_worker(&mut self, rank: Rank, local_rank: u32, master: &Master, socket: &str) -> io::Result<()> {
-        let environment = self.environment(rank, local_rank, master, socket);
+        let mut environment = self.environment(rank, local_rank, master, socket);
+        for (name, reference) in &self.spec.secrets {
+            environment.insert(name.clone(), secret::read(reference)?);
+        }
         let output = self.directory().join(format!("rank-{rank}.log"));
         let code = run_directory(self.context, self.assignment).join("code");
         let launch = Launch {

@@ -18,6 +18,7 @@ pub mod lead;
 pub mod logs;
 pub mod membership;
 pub mod node;
+pub mod secret;
 mod stage;
 pub mod supervise;
 pub mod wire;

@@ -192,6 +192,9 @@ pub struct RunSpec {
     pub workdir: Option<String>,
     /// Additional environment.
     pub env: BTreeMap<String, String>,
+    /// Additional environment that is secret: by name, where the agent reads it ([`crate::secret::read`]).
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
     /// The user's code.
     pub package: Package,
     /// Nodes in the gang.

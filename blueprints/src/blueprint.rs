@@ -1,26 +1,22 @@
 //! The shape of a blueprint.
 
-use crate::shape::{Findings, Place, identifier, label};
+use crate::shape::{Findings, Place, describe, label};
+use crate::uses::{self, Used};
 use forge_engine::diag::Diagnostic;
+use forge_engine::value::Value;
 use std::collections::BTreeMap;
 
 /// The keys of a blueprint, in the order in which people write them.
-const KEYS: [&str; 9] = ["forge", "name", "target", "aws", "hosts", "local", "vars", "modules", "jobs"];
+const KEYS: [&str; 10] = ["forge", "name", "target", "tags", "aws", "hosts", "local", "vars", "modules", "jobs"];
 
-/// A module as a blueprint uses it.
-#[derive(Debug)]
-pub(crate) struct Used<'a> {
-    pub(crate) place: Place<'a>,
-    /// What `use:` says.
-    pub(crate) use_name: &'a str,
-    pub(crate) use_place: Place<'a>,
-    pub(crate) with: BTreeMap<&'a str, Place<'a>>,
-}
+/// The most tags; AWS allows 50 and forge sets some of its own.
+const MAX_TAGS: usize = 40;
 
 /// What a blueprint's shape gives.
 #[derive(Debug, Default)]
 pub(crate) struct Blueprint<'a> {
     pub(crate) name: Option<&'a str>,
+    /// By key, which may name one instance of several.
     pub(crate) modules: BTreeMap<&'a str, Used<'a>>,
     /// Modules too broken to be used, so that references to them stay silent.
     pub(crate) broken: Vec<&'a str>,
@@ -28,28 +24,55 @@ pub(crate) struct Blueprint<'a> {
 }
 
 /// Reads a blueprint's shape.
-pub(crate) fn read<'a>(root: &Place<'a>, out: &mut Findings) -> Blueprint<'a> {
+pub(crate) fn read<'a>(root: &Place<'a>, reserved: &dyn Fn(&str) -> bool, out: &mut Findings) -> Blueprint<'a> {
     let mut blueprint = Blueprint::default();
     if !root.shape(&KEYS, out) {
         return blueprint;
     }
     version(root, out);
     blueprint.name = name(root, out);
-    if let Some(modules) = root.get("modules").filter(|modules| modules.map(out)) {
-        for (name, place) in modules.entries() {
-            identifier(name, &place, &["vars"], out);
-            match used(&place, out) {
-                Some(used) => {
-                    blueprint.modules.insert(name, used);
-                }
-                None => blueprint.broken.push(name),
-            }
-        }
-    }
+    (blueprint.modules, blueprint.broken) = uses::read(root, "", reserved, out);
     if let Some(jobs) = root.get("jobs").filter(|jobs| jobs.map(out)) {
         blueprint.jobs = jobs.entries();
     }
     blueprint
+}
+
+/// Tags, evaluated before, as text.
+pub(crate) fn tags(place: &Place<'_>, out: &mut Findings) -> BTreeMap<String, String> {
+    let mut tags = BTreeMap::new();
+    if !place.map(out) {
+        return tags;
+    }
+    let entries = place.entries();
+    if entries.len() > MAX_TAGS {
+        let summary = format!("{} tags are too many; {MAX_TAGS} are the most", entries.len());
+        out.push(Diagnostic::error("bad-tag", summary).at(place.key_at(), ""));
+    }
+    for (name, item) in entries {
+        if name.starts_with("forge:") || name.starts_with("aws:") || name.is_empty() || name.chars().count() > 128 {
+            let finding = Diagnostic::error("bad-tag", format!("`{}` cannot be a tag's name", name.escape_debug()))
+                .at(item.key_at(), "")
+                .why("`forge:` and `aws:` are kept for forge and AWS, and a name has 1 to 128 characters.")
+                .help("Choose another name.");
+            out.push(finding);
+            continue;
+        }
+        match item.value {
+            Value::String(text) if text.chars().count() <= 256 => {
+                tags.insert(name.to_owned(), text.clone());
+            }
+            Value::String(_) => {
+                let finding = Diagnostic::error("bad-tag", format!("the tag `{name}` is longer than 256 characters"));
+                out.push(finding.at(item.value_at(), "").help("Shorten it."));
+            }
+            other => {
+                let summary = format!("the tag `{name}` must be text, not {}", describe(other));
+                out.push(Diagnostic::error("wrong-type", summary).at(item.value_at(), "").help("Quote it."));
+            }
+        }
+    }
+    tags
 }
 
 fn version(root: &Place<'_>, out: &mut Findings) {
@@ -90,23 +113,4 @@ fn name<'a>(root: &Place<'a>, out: &mut Findings) -> Option<&'a str> {
         .help("Use at most 40 lower-case letters, digits and -, a letter first.");
     out.push(finding);
     None
-}
-
-fn used<'a>(place: &Place<'a>, out: &mut Findings) -> Option<Used<'a>> {
-    if !place.shape(&["use", "with"], out) {
-        return None;
-    }
-    let with = match place.get("with") {
-        Some(with) if with.map(out) => with.entries(),
-        _ => Vec::new(),
-    };
-    let with = with.into_iter().collect();
-    let Some(use_place) = place.get("use") else {
-        let finding = Diagnostic::error("missing-key", format!("`{}` does not say which module it uses", place.name()))
-            .at(place.key_at(), "")
-            .help("Add `use:` and a module, such as `use: s3`.");
-        out.push(finding);
-        return None;
-    };
-    Some(Used { place: place.clone(), use_name: use_place.text(out)?, use_place, with })
 }

@@ -1,29 +1,33 @@
 //! A blueprint in, everything it asks for out.
 //!
-//! The order: documents are read (the blueprint, then the modules that it uses), then variables, target settings, the
-//! graph of modules by their references, each module after those that it needs, and last the jobs. Every stage reports
-//! what it finds and goes on with the rest; names that an error left without a value are marked, so that one mistake
-//! is one finding. Nothing is returned but findings when one of them is an error.
+//! The order: documents are read (the blueprint, variable files, then the modules that are used), then variables, target
+//! settings and tags, then everything that is declared ([`crate::body`]), and last the jobs. Every stage reports what it
+//! finds and goes on with the rest; names that an error left without a value are marked, so that one mistake is one
+//! finding. Nothing is returned but findings when one of them is an error.
 
-use crate::blueprint::{self, Blueprint, Used};
-use crate::check::{cycle, inputs};
-use crate::expr::{Evaluator, Scope, root_of};
-use crate::instance::{self, Instance};
+use crate::blueprint;
+use crate::body::{Built, Frame, World};
+use crate::check::unused;
+use crate::expr::{Evaluator, Scope};
 use crate::job::{self, Job};
-use crate::module::{self, Default, Definition, ModuleSource};
+use crate::library::{self, Library};
+use crate::module::{self, Body, Definition, ModuleSource, RESERVED, Reader};
 use crate::order;
 use crate::shape::{Findings, Place};
 use crate::sources::Sources;
 use crate::suggest;
 use crate::target::{self, Target};
-use crate::vars;
+use crate::uses;
+use crate::vars::{self, Given};
 use crate::yaml::Node;
-use forge_engine::address::Deployment;
+use forge_engine::address::{Address, Deployment};
 use forge_engine::diag::{At, Diagnostic, DocumentId, Label, Locate, has_errors};
 use forge_engine::kind::Kinds;
-use forge_engine::resource::{Desired, Resource};
+use forge_engine::resource::Desired;
 use forge_engine::value::Value;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A variable's value from outside the blueprint.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +40,15 @@ pub struct Override<'a> {
     pub origin: &'a str,
 }
 
+/// A file that has been read.
+#[derive(Debug, Clone, Copy)]
+pub struct Document<'a> {
+    /// Its name in findings, as the user gave it.
+    pub name: &'a str,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
 /// What to expand, and with what.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
@@ -43,14 +56,34 @@ pub struct Request<'a> {
     pub name: &'a str,
     /// Its bytes.
     pub bytes: &'a [u8],
-    /// Values of variables, the weakest first.
+    /// Values of variables from the environment, which everything else overrides. Those of variables that the blueprint
+    /// does not have are only warned of.
+    pub environment: &'a [Override<'a>],
+    /// Files of variables, the weakest first: YAML mappings.
+    pub var_files: &'a [Document<'a>],
+    /// Values of variables set one by one, the weakest first.
     pub overrides: &'a [Override<'a>],
     /// The target that takes the place of the blueprint's.
     pub target: Option<&'a str>,
-    /// Every module that a blueprint may use.
+    /// Every module that a blueprint may use by name.
     pub modules: &'a [ModuleSource<'a>],
+    /// Reads a file by its path relative to the blueprint's directory; the error says why it cannot be read.
+    pub files: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
     /// The kinds of each target.
     pub kinds: &'a dyn Fn(Target) -> Kinds,
+}
+
+/// A variable with its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value; a secret's reference for a sensitive one.
+    pub value: Value,
+    /// Where the value comes from: `default`, `FORGE_VAR_nodes`, a variable file's name, `--var`.
+    pub origin: String,
+    /// Whether it is a secret.
+    pub sensitive: bool,
 }
 
 /// A blueprint with everything worked out.
@@ -62,10 +95,16 @@ pub struct Expanded {
     pub target: Target,
     /// The target's settings; those that the blueprint leaves out are null.
     pub settings: BTreeMap<String, Value>,
+    /// Tags of every resource that can have them; they are in the specifications already.
+    pub tags: BTreeMap<String, String>,
+    /// The variables, by name.
+    pub variables: Vec<Variable>,
     /// The resources; the deployment goes by the blueprint's name.
     pub desired: Desired,
-    /// The outputs of each module.
+    /// The outputs of each module, those inside modules included, by its address.
     pub modules: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Which modules each module of the blueprint refers to, by name.
+    pub edges: BTreeMap<String, BTreeSet<String>>,
     /// The jobs, by name.
     pub jobs: Vec<Job>,
     /// What modules want said: `gpus: 16 nodes of 8 accelerators run here as 2 nodes with 1 worker each`.
@@ -78,6 +117,14 @@ pub fn expand(request: &Request<'_>) -> (Sources, Option<Expanded>, Vec<Diagnost
     let mut sources = Sources::default();
     let mut out = Findings::new();
     let document = sources.add(request.name, request.bytes, &mut out);
+    let files: Vec<(DocumentId, Option<Value>)> = request
+        .var_files
+        .iter()
+        .map(|file| {
+            let id = sources.add(file.name, file.bytes, &mut out);
+            (id, sources.root(id).map(Node::to_value))
+        })
+        .collect();
     // What was refused has no value to check: more would be said about the gap than about the blueprint. Only a key
     // that stands twice leaves none.
     let readable = out.iter().all(|finding| finding.id == "duplicate-key");
@@ -85,37 +132,23 @@ pub fn expand(request: &Request<'_>) -> (Sources, Option<Expanded>, Vec<Diagnost
         sort(&mut out, &sources);
         return (sources, None, out);
     };
-    let library = library(&value, request.modules, &mut sources, &mut out);
-    let expanded = Expander::new(request, document, &value, &library, &sources).run(&mut out);
+    let library = library::load(&value, request, &mut sources, &mut out);
+    let files: Vec<Place<'_>> =
+        files.iter().filter_map(|(id, value)| Some(Place::root(*id, value.as_ref()?))).collect();
+    let expander = Expander {
+        request,
+        root: Place::root(document, &value),
+        files: &files,
+        library: &library,
+        sources: &sources,
+        evaluator: Evaluator::new(),
+    };
+    let expanded = expander.run(&mut out);
     sort(&mut out, &sources);
+    // Instances of one thing make one mistake together.
+    out.dedup();
     let expanded = expanded.filter(|_| !has_errors(&out));
     (sources, expanded, out)
-}
-
-/// The documents of the modules that a blueprint uses, by what `use:` says.
-fn library(
-    blueprint: &Value,
-    modules: &[ModuleSource<'_>],
-    sources: &mut Sources,
-    out: &mut Findings,
-) -> BTreeMap<String, (DocumentId, Option<Value>)> {
-    let root = Place::root(DocumentId(0), blueprint);
-    let used = root.get("modules").map(|modules| modules.entries()).unwrap_or_default();
-    let names: BTreeSet<&str> = used
-        .iter()
-        .filter_map(|(_, place)| match place.get("use")?.value {
-            Value::String(name) => Some(name.as_str()),
-            _ => None,
-        })
-        .collect();
-    names
-        .into_iter()
-        .filter_map(|name| {
-            let source = modules.iter().find(|source| source.name == name)?;
-            let document = sources.add(source.document, source.text.as_bytes(), out);
-            Some((name.to_owned(), (document, sources.root(document).map(Node::to_value))))
-        })
-        .collect()
 }
 
 /// Puts findings into the order of the text; those without a place come first.
@@ -132,179 +165,203 @@ fn sort(out: &mut Findings, sources: &Sources) {
 struct Expander<'a> {
     request: &'a Request<'a>,
     root: Place<'a>,
-    library: &'a BTreeMap<String, (DocumentId, Option<Value>)>,
+    files: &'a [Place<'a>],
+    library: &'a Library,
     sources: &'a Sources,
     evaluator: Evaluator,
 }
 
-/// What the modules of a blueprint come to.
-#[derive(Default)]
-struct Built {
-    resources: Vec<Resource>,
-    outputs: BTreeMap<String, BTreeMap<String, Value>>,
-    notes: Vec<String>,
-}
-
-impl<'a> Expander<'a> {
-    fn new(
-        request: &'a Request<'a>,
-        document: DocumentId,
-        value: &'a Value,
-        library: &'a BTreeMap<String, (DocumentId, Option<Value>)>,
-        sources: &'a Sources,
-    ) -> Self {
-        Self { request, root: Place::root(document, value), library, sources, evaluator: Evaluator::new() }
-    }
-
+impl Expander<'_> {
     fn run(&self, out: &mut Findings) -> Option<Expanded> {
-        let blueprint = blueprint::read(&self.root, out);
+        let reserved = |name: &str| RESERVED.contains(&name) || self.evaluator.is_function(name);
+        // A blueprint's expressions see its modules and its variables, no more.
+        let taken = |name: &str| name == "vars" || name == "each" || self.evaluator.is_function(name);
+        let blueprint = blueprint::read(&self.root, &taken, out);
         if !matches!(self.root.value, Value::Map(_)) {
             return None;
         }
-        let mut scope = vars::scope(&self.root, self.request.overrides, self.sources, out);
+        let given =
+            Given { environment: self.request.environment, files: self.files, overrides: self.request.overrides };
+        let (mut scope, variables) = vars::scope(&self.root, &given, self.sources, out);
         let target = target::choose(&self.root, self.request.target, out);
         let settings = target::settings(&self.root, target, &scope, &self.evaluator, self.sources, out);
-        let definitions = self.definitions(&blueprint, out);
-        for name in blueprint.modules.keys().chain(&blueprint.broken) {
-            scope.set(name, Value::Map(BTreeMap::new()), "output");
-            scope.set_broken(*name);
-        }
-        let needs = self.needs(&blueprint.modules, &definitions);
-        let order = order::order(&needs);
-        cycle::report(&order.cycles, &blueprint.modules, &self.evaluator, out);
-        let circular: BTreeSet<&str> = order.cycles.iter().flatten().map(String::as_str).collect();
-        let kinds = target.map(self.request.kinds);
-        let mut built = Built::default();
-        for name in &order.names {
-            let Some(used) = blueprint.modules.get(name.as_str()) else { continue };
-            let context = inputs::Context {
-                modules: &blueprint.modules,
-                scope: &scope,
+        let tags = self.tags(&scope, out);
+        let (definitions, broken) = self.definitions(&reserved, out);
+        let unreadable = self
+            .library
+            .iter()
+            .filter_map(|(name, loaded)| {
+                let why = loaded.document.as_ref().err()?;
+                Some((name.clone(), (loaded.file.clone(), why.clone())))
+            })
+            .collect();
+        let name = Value::String(blueprint.name.unwrap_or_default().to_owned());
+        let target_name = Value::String(target.map_or("", Target::name).to_owned());
+        let deployment = Value::Map([("name".to_owned(), name), ("target".to_owned(), target_name)].into());
+        let documents =
+            self.library.values().filter_map(|loaded| Some((*loaded.document.as_ref().ok()?, loaded.value.as_ref()?)));
+        let world = World {
+            definitions: &definitions,
+            known: self.request.modules.iter().map(|source| source.name).collect(),
+            unreadable: &unreadable,
+            broken: &broken,
+            target: target.map(|target| (target, (self.request.kinds)(target))),
+            settings: Arc::new(Value::Map(settings.clone())),
+            deployment: Arc::new(deployment),
+            tags,
+            evaluator: &self.evaluator,
+            sources: self.sources,
+            documents: documents.collect(),
+            shapes: RefCell::default(),
+            picked: RefCell::default(),
+        };
+        let body = Body { modules: blueprint.modules, broken: blueprint.broken, ..Body::default() };
+        let built = world.build(&body, &Frame::default(), &mut scope, out);
+        cycles(&built, out);
+        let jobs = self.jobs(&blueprint.jobs, target, &scope, out);
+        if !has_errors(out) {
+            let context = unused::Context {
+                root: &self.root,
+                modules: &body.modules,
+                definitions: &definitions,
                 evaluator: &self.evaluator,
-                sources: self.sources,
+                picked: &world.picked.borrow(),
             };
-            let Some(definition) = definitions.get(used.use_name) else {
-                // An unknown module's inputs are unknown too; the references in them are checked all the same.
-                for place in used.with.values() {
-                    self.evaluator.evaluate(place, &scope, self.sources, out);
-                }
-                continue;
-            };
-            let bound = inputs::bind(name, used, definition, &context, out);
-            let Some((target, kinds)) = target.zip(kinds.as_ref()) else { continue };
-            if let Some(instance) = self.instance(name, used, definition, (target, kinds, &settings), bound, out)
-                && !circular.contains(name.as_str())
-            {
-                built.take(name, instance, &mut scope);
-            }
+            unused::report(&context, out);
         }
-        let jobs = self.jobs(&blueprint, &scope, out);
         let deployment = Deployment(blueprint.name?.to_owned());
         Some(Expanded {
             name: deployment.0.clone(),
             target: target?,
             settings,
+            tags: world.tags,
+            variables,
             desired: Desired { deployment, resources: built.resources },
-            modules: built.outputs,
+            modules: built.modules,
+            edges: built.edges,
             jobs,
             notes: built.notes,
         })
     }
 
-    /// The definitions of the modules in use, by what `use:` says.
-    fn definitions(&self, blueprint: &Blueprint<'a>, out: &mut Findings) -> BTreeMap<&'a str, Definition<'a>> {
-        let mut definitions = BTreeMap::new();
-        let mut read: BTreeSet<&str> = BTreeSet::new();
-        for used in blueprint.modules.values() {
-            let Some((document, value)) = self.library.get(used.use_name) else {
-                let summary = format!("there is no module `{}`", used.use_name);
-                let mut finding = Diagnostic::error("unknown-module", summary).at(used.use_place.value_at(), "");
-                let known: Vec<&str> = self.request.modules.iter().map(|source| source.name).collect();
-                finding.help = suggest::help(used.use_name, known.iter().copied());
-                out.push(finding);
+    fn tags(&self, vars: &Scope, out: &mut Findings) -> BTreeMap<String, String> {
+        let Some(place) = self.root.get("tags") else { return BTreeMap::new() };
+        let Some(value) = self.evaluator.evaluate(&place, vars, self.sources, out) else { return BTreeMap::new() };
+        blueprint::tags(&Place { value: &value, ..place }, out)
+    }
+
+    /// The definitions of the modules in use, by their canonical names, and the names of those that do not fit.
+    fn definitions(
+        &self,
+        reserved: &dyn Fn(&str) -> bool,
+        out: &mut Findings,
+    ) -> (BTreeMap<String, Definition<'_>>, BTreeSet<String>) {
+        let (mut definitions, mut broken) = (BTreeMap::new(), BTreeSet::new());
+        let reader = Reader { sources: self.sources, reserved };
+        for (name, loaded) in self.library {
+            let (Ok(document), Some(value)) = (&loaded.document, &loaded.value) else {
+                if loaded.document.is_ok() {
+                    broken.insert(name.clone());
+                }
                 continue;
             };
-            let Some(value) = value else { continue };
-            if !read.insert(used.use_name) {
-                continue;
-            }
             let mut found = Findings::new();
             let root = Place::root(*document, value);
-            let definition = module::read(&root, used.use_name, self.sources, &mut found);
-            // What did not fit has been left out; checking a use against the rest would blame the blueprint.
-            let definition = definition.filter(|_| !has_errors(&found));
-            out.extend(found.into_iter().map(|finding| finding.also(used.use_place.value_at(), "used here")));
-            definitions.extend(definition.map(|definition| (used.use_name, definition)));
-        }
-        definitions
-    }
-
-    /// Which modules each module needs: those that it refers to and those that it is given without asking.
-    fn needs(
-        &self,
-        modules: &BTreeMap<&'a str, Used<'a>>,
-        definitions: &BTreeMap<&'a str, Definition<'a>>,
-    ) -> BTreeMap<String, BTreeSet<String>> {
-        let needs_of = |used: &Used<'_>| {
-            let written = used.with.values().flat_map(|place| self.evaluator.references(place.value));
-            let mut needs: BTreeSet<String> = written.map(|reference| root_of(&reference).to_owned()).collect();
-            for (key, input) in definitions.get(used.use_name).into_iter().flat_map(|found| &found.inputs) {
-                if matches!(input.default, Default::Only) && !used.with.contains_key(key) {
-                    let fits = modules.iter().filter(|(_, used)| input.modules.contains(&used.use_name));
-                    needs.extend(fits.map(|(name, _)| (*name).to_owned()));
+            let definition = module::read(&root, name, &reader, &mut found);
+            let fits = !has_errors(&found);
+            out.extend(found.into_iter().map(|finding| match self.first_use(name) {
+                Some(at) => finding.also(at, "used here"),
+                None => finding,
+            }));
+            match definition.filter(|_| fits) {
+                // What did not fit has been left out; checking a use against the rest would blame the blueprint.
+                None => {
+                    broken.insert(name.clone());
+                }
+                Some(definition) => {
+                    definitions.insert(name.clone(), definition);
                 }
             }
-            needs
-        };
-        modules.iter().map(|(name, used)| ((*name).to_owned(), needs_of(used))).collect()
+        }
+        self.implements(&definitions, out);
+        (definitions, broken)
     }
 
-    fn instance(
-        &self,
-        name: &str,
-        used: &Used<'a>,
-        definition: &Definition<'a>,
-        (target, kinds, settings): (Target, &Kinds, &BTreeMap<String, Value>),
-        bound: BTreeMap<&str, Option<Value>>,
-        out: &mut Findings,
-    ) -> Option<Instance> {
-        let Some(entry) = definition.targets.get(target.name()) else {
-            let summary = format!("the module {} does not run on {target}", used.use_name);
-            let has: Vec<&str> = definition.targets.keys().copied().collect();
-            let finding = Diagnostic::error("wrong-target", summary)
-                .at(used.use_place.value_at(), "")
-                .help(format!("It runs on: {}.", if has.is_empty() { "nothing".to_owned() } else { has.join(", ") }));
-            out.push(finding);
-            return None;
-        };
-        let context = instance::Context {
-            name,
-            used,
-            definition,
-            entry,
-            settings,
-            kinds,
-            evaluator: &self.evaluator,
-            sources: self.sources,
-        };
-        Some(instance::expand(&context, bound, out))
+    /// Where the blueprint first uses a module.
+    fn first_use(&self, canonical: &str) -> Option<At> {
+        let modules = self.root.get("modules")?;
+        let uses = modules.entries().into_iter().filter_map(|(_, place)| place.get("use"));
+        let mut here = uses.filter(|place| match place.value {
+            Value::String(name) => uses::canonical("", name) == canonical,
+            _ => false,
+        });
+        here.next().map(|place| place.value_at())
     }
 
-    fn jobs(&self, blueprint: &Blueprint<'a>, scope: &Scope, out: &mut Findings) -> Vec<Job> {
-        let context =
-            job::Context { modules: &blueprint.modules, scope, evaluator: &self.evaluator, sources: self.sources };
-        blueprint.jobs.iter().filter_map(|(name, place)| job::read(name, place, &context, out)).collect()
+    /// Modules that say that they may stand for another and lack some of its outputs.
+    fn implements(&self, definitions: &BTreeMap<String, Definition<'_>>, out: &mut Findings) {
+        for definition in definitions.values() {
+            for wanted in definition.types.iter().skip(1) {
+                let place = definition.root.get("implements").unwrap_or_else(|| definition.root.clone());
+                let Some(other) = definitions.get(wanted) else {
+                    let mut finding = Diagnostic::error("unknown-module", format!("there is no module `{wanted}`"));
+                    finding.help = suggest::help(wanted, self.request.modules.iter().map(|source| source.name));
+                    out.push(finding.at(place.value_at(), ""));
+                    continue;
+                };
+                for (target, body) in &definition.targets {
+                    let Some(others) = other.targets.get(target) else { continue };
+                    let has: BTreeSet<&str> = body.outputs.iter().map(|(name, _)| *name).collect();
+                    let lacks: Vec<String> = others
+                        .outputs
+                        .iter()
+                        .filter(|(name, _)| !has.contains(name))
+                        .map(|(name, _)| format!("`{name}`"))
+                        .collect();
+                    if !lacks.is_empty() {
+                        let summary =
+                            format!("on target {target}, outputs of {wanted} are missing: {}", lacks.join(", "));
+                        let finding = Diagnostic::error("missing-output", summary).at(place.value_at(), "");
+                        let help = "Add them to the module's `outputs` on that target, or remove this.";
+                        out.push(finding.why(format!("It may be passed wherever {wanted} is wanted.")).help(help));
+                    }
+                }
+            }
+        }
+    }
+
+    fn jobs(&self, jobs: &[(&str, Place<'_>)], target: Option<Target>, scope: &Scope, out: &mut Findings) -> Vec<Job> {
+        let context = job::Context { target, scope, evaluator: &self.evaluator, sources: self.sources };
+        jobs.iter().filter_map(|(name, place)| job::read(name, place, &context, out)).collect()
     }
 }
 
-impl Built {
-    fn take(&mut self, name: &str, instance: Instance, scope: &mut Scope) {
-        scope.mend(name, Value::Map(instance.outputs.clone()), "output");
-        for output in &instance.broken {
-            scope.set_broken(format!("{name}.{output}"));
+/// Resources that need each other in a circle, and resources that need what does not exist.
+fn cycles(built: &Built, out: &mut Findings) {
+    let by_address: BTreeMap<&Address, _> =
+        built.resources.iter().map(|resource| (&resource.address, resource)).collect();
+    let needs: BTreeMap<String, BTreeSet<String>> = built
+        .resources
+        .iter()
+        .map(|resource| {
+            let needs = resource.dependencies().iter().map(|address| address.as_str().to_owned()).collect();
+            (resource.address.as_str().to_owned(), needs)
+        })
+        .collect();
+    for cycle in order::order(&needs).cycles {
+        let summary = format!("resources need each other in a circle: {}", order::show(&cycle));
+        let mut finding = Diagnostic::error("cycle", summary);
+        for (index, name) in cycle.iter().enumerate().take(8) {
+            let address = Address::new(name.clone());
+            if index == 0
+                && let Some(origin) = by_address.get(&address).and_then(|resource| resource.origin.clone())
+            {
+                finding = finding.at(origin, "used here");
+            }
+            if let Some(at) = built.declared.get(&address) {
+                finding = finding.also(at.clone(), name.as_str());
+            }
         }
-        self.resources.extend(instance.resources);
-        self.outputs.insert(name.to_owned(), instance.outputs);
-        self.notes.extend(instance.notes);
+        out.push(finding.why("None of them can be made first.").help("Remove one of these references."));
     }
 }

@@ -5,6 +5,7 @@
 //! values refused; [`crate::unknown`] sees to it that unknown values only pass through. What depends on something that
 //! has been reported already stays silent.
 
+use crate::filters;
 use crate::rule::show;
 use crate::scan::{self, Piece};
 use crate::shape::{Findings, Place, brief, describe};
@@ -14,8 +15,10 @@ use crate::unknown::{self, Book, Root};
 use forge_engine::diag::{At, Diagnostic};
 use forge_engine::value::Value;
 use minijinja::{Environment, Expression, UndefinedBehavior, value::Value as Jinja};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+use std::sync::{Arc, LazyLock};
 
 /// Steps that one expression may take; real ones take a few dozen.
 const FUEL: u64 = 100_000;
@@ -35,13 +38,50 @@ pub(crate) struct Scope {
     parts: BTreeMap<String, &'static str>,
     /// Dotted names that have no value because of an error that has been reported.
     broken: BTreeSet<String>,
+    /// The names that are modules as a whole.
+    modules: BTreeMap<String, Rc<Whole>>,
 }
+
+/// A module as a value.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Whole {
+    /// Where it stands: `network`, `gpus["a"].net`.
+    pub(crate) address: String,
+    /// Its type, and those that it may stand for.
+    pub(crate) types: Vec<String>,
+}
+
+/// A module as a whole, and what it is called in the scope.
+pub(crate) type Named = (String, Rc<Whole>);
 
 impl Scope {
     /// Adds a name; `part` is what its parts are called in messages.
-    pub(crate) fn set(&mut self, name: &str, value: Value, part: &'static str) {
-        Arc::make_mut(&mut self.names).insert(name.to_owned(), Arc::new(value));
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<Arc<Value>>, part: &'static str) {
+        Arc::make_mut(&mut self.names).insert(name.to_owned(), value.into());
         self.parts.insert(name.to_owned(), part);
+    }
+
+    /// Adds a part to a name that is a mapping.
+    pub(crate) fn put(&mut self, name: &str, key: &str, value: Value) {
+        let Some(entries) = Arc::make_mut(&mut self.names).get_mut(name) else { return };
+        if let Value::Map(entries) = Arc::make_mut(entries) {
+            entries.insert(key.to_owned(), value);
+        }
+    }
+
+    /// Says that what is called `path` is a module as a whole, and of which types.
+    pub(crate) fn set_module(&mut self, path: impl Into<String>, module: Rc<Whole>) {
+        self.modules.insert(path.into(), module);
+    }
+
+    /// The module that is called `path`.
+    pub(crate) fn module(&self, path: &str) -> Option<&Rc<Whole>> {
+        self.modules.get(path)
+    }
+
+    /// Every name that is a module as a whole.
+    pub(crate) fn modules(&self) -> impl Iterator<Item = (&str, &Rc<Whole>)> {
+        self.modules.iter().map(|(path, module)| (path.as_str(), module))
     }
 
     /// Marks a name (`network`) or a part of one (`network.id`) as reported.
@@ -55,9 +95,20 @@ impl Scope {
         self.set(name, value, part);
     }
 
+    /// A part of a name has its value now.
+    pub(crate) fn unbreak(&mut self, name: &str) {
+        self.broken.remove(name);
+    }
+
     /// The value of a name; none when there is no such name or it is broken.
-    pub(crate) fn value(&self, name: &str) -> Option<Value> {
-        self.names.get(name).filter(|_| !self.is_broken(name)).map(|value| (**value).clone())
+    pub(crate) fn value(&self, path: &str) -> Option<Value> {
+        let mut steps = path.split('.');
+        let mut value: &Value = self.names.get(steps.next()?).filter(|_| !self.is_broken(path))?;
+        for step in steps {
+            let Value::Map(entries) = value else { return None };
+            value = entries.get(step)?;
+        }
+        Some(value.clone())
     }
 
     fn is_broken(&self, reference: &str) -> bool {
@@ -110,24 +161,43 @@ impl Scope {
     }
 }
 
+/// The language of expressions. It never changes, so compiled expressions may keep to it.
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    environment.remove_global("debug");
+    // They pad to any width they are told: a few characters could ask for gigabytes.
+    for filter in ["format", "indent", "pprint", "batch", "slice"] {
+        environment.remove_filter(filter);
+    }
+    filters::add(&mut environment);
+    environment
+});
+
+/// An expression, ready to be evaluated.
+struct Compiled {
+    expression: Expression<'static, 'static>,
+    /// The dotted names that it refers to.
+    references: BTreeSet<String>,
+}
+
 /// Evaluates expressions.
 pub(crate) struct Evaluator {
-    environment: Environment<'static>,
     functions: BTreeSet<String>,
+    /// By source; a failure is remembered as well.
+    compiled: RefCell<HashMap<String, Result<Rc<Compiled>, String>>>,
 }
 
 impl Evaluator {
     pub(crate) fn new() -> Self {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_fuel(Some(FUEL));
-        environment.remove_global("debug");
-        // They pad to any width they are told: a few characters could ask for gigabytes.
-        for filter in ["format", "indent", "pprint", "batch", "slice"] {
-            environment.remove_filter(filter);
-        }
-        let functions = environment.globals().map(|(name, _)| name.to_owned()).collect();
-        Self { environment, functions }
+        let functions = ENVIRONMENT.globals().map(|(name, _)| name.to_owned()).collect();
+        Self { functions, compiled: RefCell::default() }
+    }
+
+    /// Whether expressions call a function by this name.
+    pub(crate) fn is_function(&self, name: &str) -> bool {
+        self.functions.contains(name)
     }
 
     /// The dotted names that the expressions in a value refer to. What does not parse refers to nothing.
@@ -140,7 +210,7 @@ impl Evaluator {
                     Piece::Expression(source, _) => self.compile(source).ok(),
                     Piece::Text(_) => None,
                 })
-                .flat_map(|expression| self.names_of(expression.undeclared_variables(true)))
+                .flat_map(|compiled| compiled.references.clone())
                 .collect(),
             Value::List(items) => items.iter().flat_map(|item| self.references(item)).collect(),
             Value::Map(entries) => entries.values().flat_map(|item| self.references(item)).collect(),
@@ -148,16 +218,25 @@ impl Evaluator {
         }
     }
 
-    fn compile(&self, source: &str) -> Result<Expression<'_, 'static>, String> {
+    fn compile(&self, source: &str) -> Result<Rc<Compiled>, String> {
+        if let Some(found) = self.compiled.borrow().get(source) {
+            return found.clone();
+        }
+        let compiled = self.compile_anew(source).map(Rc::new);
+        self.compiled.borrow_mut().insert(source.to_owned(), compiled.clone());
+        compiled
+    }
+
+    fn compile_anew(&self, source: &str) -> Result<Compiled, String> {
         if source.len() > MAX_SOURCE {
             return Err(format!("it is {} bytes long; {MAX_SOURCE} are the most", source.len()));
         }
-        let compiled = self.environment.compile_expression_owned(source.to_owned());
-        compiled.map_err(|error| error.detail().map_or_else(|| error.kind().to_string(), str::to_owned))
-    }
-
-    fn names_of(&self, names: impl IntoIterator<Item = String>) -> BTreeSet<String> {
-        names.into_iter().filter(|name| !self.functions.contains(name)).collect()
+        let expression = ENVIRONMENT.compile_expression_owned(source.to_owned());
+        let expression =
+            expression.map_err(|error| error.detail().map_or_else(|| error.kind().to_string(), str::to_owned))?;
+        let names = expression.undeclared_variables(true);
+        let references = names.into_iter().filter(|name| !self.functions.contains(name)).collect();
+        Ok(Compiled { expression, references })
     }
 
     /// The value with its expressions evaluated; none when something in it has no value, which has then been reported.
@@ -169,7 +248,7 @@ impl Evaluator {
         out: &mut Findings,
     ) -> Option<Value> {
         match place.value {
-            Value::String(text) => self.scalar(text, place, scope, sources, out),
+            Value::String(text) => self.scalar(text, place, scope, sources, out).map(|(value, _)| value),
             Value::List(items) => {
                 let evaluated: Vec<Option<Value>> = items
                     .iter()
@@ -181,6 +260,7 @@ impl Evaluator {
                     .collect();
                 evaluated.into_iter().collect::<Option<Vec<_>>>().map(Value::List)
             }
+            Value::Map(entries) if is_repetition(entries) => self.repetition(place, scope, sources, out),
             Value::Map(_) => {
                 let evaluated: Vec<(String, Option<Value>)> = place
                     .entries()
@@ -194,6 +274,111 @@ impl Evaluator {
         }
     }
 
+    /// The value, and the module that it is as a whole, if it is one.
+    pub(crate) fn evaluate_whole(
+        &self,
+        place: &Place<'_>,
+        scope: &Scope,
+        sources: &Sources,
+        out: &mut Findings,
+    ) -> Option<(Value, Option<Named>)> {
+        let Value::String(text) = place.value else {
+            return self.evaluate(place, scope, sources, out).map(|value| (value, None));
+        };
+        let (value, path) = self.scalar(text, place, scope, sources, out)?;
+        let whole = path.and_then(|path| scope.module(&path).cloned().map(|whole| (path, whole)));
+        Some((value, whole))
+    }
+
+    /// A list, or a mapping, with an item for each item of another.
+    fn repetition(&self, place: &Place<'_>, scope: &Scope, sources: &Sources, out: &mut Findings) -> Option<Value> {
+        let items = self.items(&place.get("for_each")?, scope, sources, out)?;
+        let value = place.get("value")?;
+        let list = matches!(items, Items::List(_));
+        let mut results = Vec::new();
+        let mut complete = true;
+        for (key, item) in items.each() {
+            let mut scope = scope.clone();
+            scope.set_each(&key, item);
+            if let Some(when) = place.get("when") {
+                match self.holds(&when, &scope, sources, out) {
+                    Some(true) => {}
+                    Some(false) => continue,
+                    None => {
+                        complete = false;
+                        continue;
+                    }
+                }
+            }
+            match self.evaluate(&value, &scope, sources, out) {
+                Some(value) => results.push((key, value)),
+                None => complete = false,
+            }
+        }
+        let name = |key: Key| match key {
+            Key::Index(index) => index.to_string(),
+            Key::Name(name) => name,
+        };
+        complete.then(|| match list {
+            true => Value::List(results.into_iter().map(|(_, value)| value).collect()),
+            false => Value::Map(results.into_iter().map(|(key, value)| (name(key), value)).collect()),
+        })
+    }
+
+    /// What a `for_each` goes over.
+    pub(crate) fn items(
+        &self,
+        place: &Place<'_>,
+        scope: &Scope,
+        sources: &Sources,
+        out: &mut Findings,
+    ) -> Option<Items> {
+        let value = self.evaluate(place, scope, sources, out)?;
+        let (id, summary, help) = match value {
+            Value::List(items) if items.len() <= MAX_ITEMS => return Some(Items::List(items)),
+            Value::Map(entries) if entries.len() <= MAX_ITEMS => return Some(Items::Map(entries)),
+            Value::List(_) | Value::Map(_) => {
+                ("bad-for-each", format!("`for_each` goes over more than {MAX_ITEMS} items"), None)
+            }
+            Value::Output(output) => {
+                let help = "Go over something that the blueprint knows, such as a list of names.";
+                ("unknown-value", format!("cannot repeat over {output}: it is known only after apply"), Some(help))
+            }
+            other => {
+                let help = "Write a list, a mapping, or ${range(3)} for three of them.";
+                (
+                    "bad-for-each",
+                    format!("`for_each` goes over a list or a mapping, not {}", describe(&other)),
+                    Some(help),
+                )
+            }
+        };
+        let mut finding = Diagnostic::error(id, summary).at(place.value_at(), "");
+        finding.help = help.map(str::to_owned);
+        out.push(finding);
+        None
+    }
+
+    /// Whether a condition holds; none when it has no value, which has then been reported.
+    pub(crate) fn holds(
+        &self,
+        place: &Place<'_>,
+        scope: &Scope,
+        sources: &Sources,
+        out: &mut Findings,
+    ) -> Option<bool> {
+        let value = self.evaluate(place, scope, sources, out)?;
+        let (id, summary) = match value {
+            Value::Bool(holds) => return Some(holds),
+            Value::Output(output) => {
+                ("unknown-value", format!("cannot branch on {output}: it is known only after apply"))
+            }
+            other => ("wrong-type", format!("`{}` must be true or false, not {}", place.name(), describe(&other))),
+        };
+        out.push(Diagnostic::error(id, summary).at(place.value_at(), ""));
+        None
+    }
+
     fn scalar(
         &self,
         text: &str,
@@ -201,7 +386,10 @@ impl Evaluator {
         scope: &Scope,
         sources: &Sources,
         out: &mut Findings,
-    ) -> Option<Value> {
+    ) -> Option<(Value, Option<String>)> {
+        if !text.contains("${") {
+            return Some((Value::String(text.to_owned()), None));
+        }
         let at = |range| sources.within(place.document, &place.path, range);
         let pieces = match scan::pieces(text) {
             Ok(pieces) => pieces,
@@ -222,13 +410,21 @@ impl Evaluator {
             match piece {
                 Piece::Text(text) => push(&mut parts, Value::String(text.to_owned())),
                 Piece::Expression(source, range) => match self.expression(source, &|| at(range.clone()), scope, out) {
-                    Some(value @ (Value::Null | Value::List(_) | Value::Map(_))) => {
+                    Some((Value::Secret(secret), _)) => {
+                        let finding = Diagnostic::error("secret-in-text", format!("{secret} cannot be a part of text"))
+                            .at(at(range), "")
+                            .why("A secret is read last, by whoever uses it; until then there is only its reference.")
+                            .help("Let it stand alone, and put the words around it where it is used.");
+                        out.push(finding);
+                        complete = false;
+                    }
+                    Some((value @ (Value::Null | Value::List(_) | Value::Map(_)), _)) => {
                         let summary =
                             format!("`{}` is {}, which text cannot hold", brief(source.trim()), describe(&value));
                         out.push(Diagnostic::error("wrong-type", summary).at(at(range), "expected text or a number"));
                         complete = false;
                     }
-                    Some(value) => push(&mut parts, value),
+                    Some((value, _)) => push(&mut parts, value),
                     None => complete = false,
                 },
             }
@@ -236,28 +432,36 @@ impl Evaluator {
         if !complete {
             return None;
         }
-        Some(match parts.as_slice() {
+        let value = match parts.as_slice() {
             [] => Value::String(String::new()),
             [Value::String(text)] => Value::String(text.clone()),
             _ => Value::Concat(parts),
-        })
+        };
+        Some((value, None))
     }
 
-    fn expression(&self, source: &str, at: &dyn Fn() -> At, scope: &Scope, out: &mut Findings) -> Option<Value> {
+    /// The result, and the name in the scope that it is.
+    fn expression(
+        &self,
+        source: &str,
+        at: &dyn Fn() -> At,
+        scope: &Scope,
+        out: &mut Findings,
+    ) -> Option<(Value, Option<String>)> {
         let refuse = |id, summary: String, why: Option<String>, help: Option<String>, out: &mut Findings| {
             let mut finding = Diagnostic::error(id, summary).at(at(), "");
             (finding.why, finding.help) = (why, help);
             out.push(finding);
         };
-        let expression = match self.compile(source) {
-            Ok(expression) => expression,
+        let compiled = match self.compile(source) {
+            Ok(compiled) => compiled,
             Err(why) => {
                 let why = format!("{}.", brief(&why));
                 refuse("expression-syntax", "this is no expression".to_owned(), Some(why), None, out);
                 return None;
             }
         };
-        let references = self.names_of(expression.undeclared_variables(true));
+        let references = &compiled.references;
         let wrong: Vec<_> = references
             .iter()
             .filter(|reference| !scope.is_broken(reference))
@@ -272,13 +476,22 @@ impl Evaluator {
         let book = Arc::new(Book::default());
         let root = Root { names: Arc::clone(&scope.names), book: Arc::clone(&book) };
         let mut returned = Vec::new();
-        let result = expression.eval(Jinja::from_object(root)).map_err(|error| {
+        let result = compiled.expression.eval(Jinja::from_object(root)).map_err(|error| {
             error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()))
         });
+        let path = result.as_ref().ok().and_then(unknown::path);
         let result = result.and_then(|result| unknown::leave(&result, &mut returned));
-        if let Some(name) = book.missing(&returned) {
+        let missing = book.missing(&returned);
+        if let Some(Value::Secret(secret)) = &missing {
+            let why = "A secret is read last, by whoever uses it; until then there is only its reference.";
+            let summary = format!("cannot compute with {secret}");
+            refuse("unknown-value", summary, Some(why.to_owned()), Some("Pass it on alone, as it is.".to_owned()), out);
+            return None;
+        }
+        if let Some(missing) = missing {
+            let name = missing.outputs().first().map_or_else(String::new, ToString::to_string);
             let why = "A plan must be complete before anything is touched, so nothing may be computed from what apply will find out.";
-            let help = format!("Pass it on as it is, ${{{}}}, alone or inside text.", first_of(&references));
+            let help = format!("Pass it on as it is, ${{{}}}, alone or inside text.", first_of(references));
             let summary = format!("cannot compute with {name}: it is known only after apply");
             refuse("unknown-value", summary, Some(why.to_owned()), Some(help), out);
             return None;
@@ -289,7 +502,15 @@ impl Evaluator {
                 refuse("expression", summary, None, None, out);
                 None
             }
-            Ok(value) => Some(value),
+            Ok(value) => {
+                if let Value::Secret(secret) = &value
+                    && let Some(finding) = crate::vars::misread(secret)
+                {
+                    out.push(finding.at(at(), ""));
+                    return None;
+                }
+                Some((value, path))
+            }
             Err(why) => {
                 refuse(
                     "expression",
@@ -302,6 +523,61 @@ impl Evaluator {
             }
         }
     }
+}
+
+/// The most items that one `for_each` goes over. The largest clusters have 10,000 nodes, in far fewer groups.
+const MAX_ITEMS: usize = 10_000;
+
+/// What a `for_each` goes over.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Items {
+    List(Vec<Value>),
+    Map(BTreeMap<String, Value>),
+}
+
+/// Which of several instances.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Key {
+    /// By position: `[0]`.
+    Index(usize),
+    /// By name: `["a"]`.
+    Name(String),
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Index(index) => write!(f, "[{index}]"),
+            Self::Name(name) => write!(f, "[{name:?}]"),
+        }
+    }
+}
+
+impl Items {
+    /// The items with what they are told apart by, in order.
+    pub(crate) fn each(self) -> Vec<(Key, Value)> {
+        match self {
+            Self::List(items) => items.into_iter().enumerate().map(|(index, item)| (Key::Index(index), item)).collect(),
+            Self::Map(entries) => entries.into_iter().map(|(name, item)| (Key::Name(name), item)).collect(),
+        }
+    }
+}
+
+impl Scope {
+    /// Sets `each.key` and `each.value`.
+    pub(crate) fn set_each(&mut self, key: &Key, value: Value) {
+        let key = match key {
+            Key::Index(index) => Value::Number((*index).into()),
+            Key::Name(name) => Value::String(name.clone()),
+        };
+        self.set("each", Value::Map([("key".to_owned(), key), ("value".to_owned(), value)].into()), "part");
+    }
+}
+
+/// A mapping that stands for a list, or another mapping, made by going over one.
+fn is_repetition(entries: &BTreeMap<String, Value>) -> bool {
+    let known = |key: &String| ["for_each", "value", "when"].contains(&key.as_str());
+    entries.contains_key("for_each") && entries.contains_key("value") && entries.keys().all(known)
 }
 
 fn first_of(references: &BTreeSet<String>) -> &str {
@@ -345,19 +621,6 @@ pub(crate) fn refuse_expressions(place: &Place<'_>, sources: &Sources, out: &mut
         }
         Value::Map(_) => place.entries().iter().for_each(|(_, item)| refuse_expressions(item, sources, out)),
         _ => {}
-    }
-}
-
-/// The name that a value refers to when it is nothing but that: `network` of `${network}`.
-pub(crate) fn sole_name(value: &Value) -> Option<&str> {
-    let Value::String(text) = value else { return None };
-    match scan::pieces(text).ok()?.as_slice() {
-        [Piece::Expression(source, _)] => {
-            let name = source.trim();
-            let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-            (plain && !name.is_empty()).then_some(name)
-        }
-        _ => None,
     }
 }
 

@@ -1,12 +1,12 @@
 //! Jobs: what to train on which nodes, and how it is kept going.
 
-use crate::blueprint::Used;
-use crate::expr::{Evaluator, Scope, sole_name};
+use crate::expr::{Evaluator, Scope};
 use crate::rule::show;
 use crate::shape::{Findings, Place, describe, label};
 use crate::sources::Sources;
+use crate::target::Target;
 use forge_engine::diag::Diagnostic;
-use forge_engine::value::Value;
+use forge_engine::value::{Secret, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub struct Job {
     pub command: Vec<String>,
     /// Environment variables that each worker gets besides forge's own.
     pub env: BTreeMap<String, String>,
+    /// And those that are secrets, by reference; whoever starts the worker reads them.
+    pub secrets: BTreeMap<String, Secret>,
     /// The directory that workers start in, relative to the packed working directory; its root when absent.
     pub workdir: Option<String>,
     /// When checkpoints are taken and which are kept.
@@ -63,10 +65,16 @@ pub struct Restarts {
 
 /// What jobs are read with.
 pub(crate) struct Context<'a> {
-    pub(crate) modules: &'a BTreeMap<&'a str, Used<'a>>,
+    pub(crate) target: Option<Target>,
     pub(crate) scope: &'a Scope,
     pub(crate) evaluator: &'a Evaluator,
     pub(crate) sources: &'a Sources,
+}
+
+/// A word of a command or an environment.
+enum Word {
+    Text(String),
+    Secret(Secret),
 }
 
 const KEYS: [&str; 7] = ["nodes", "command", "env", "workdir", "checkpoint", "restarts", "hang_after"];
@@ -96,7 +104,8 @@ pub(crate) fn read(name: &str, place: &Place<'_>, context: &Context<'_>, out: &m
         module,
         nodes,
         command: command?,
-        env: env?,
+        secrets: env.as_ref()?.1.clone(),
+        env: env?.0,
         workdir,
         checkpoint: checkpoint.unwrap_or(Checkpoint { every_steps: None, keep: Keep { last: 2, powers_of_two: true } }),
         restarts: restarts.unwrap_or(Restarts { max: 10, window: Duration::from_secs(3600) }),
@@ -145,7 +154,8 @@ impl Context<'_> {
     }
 
     fn nodes(&self, name: &str, job: &Place<'_>, out: &mut Findings) -> Option<(String, BTreeMap<String, Value>)> {
-        let with_nodes: Vec<&str> = self.modules.keys().copied().filter(|name| self.has_nodes(name)).collect();
+        let with_nodes: Vec<&str> =
+            self.scope.modules().map(|(path, _)| path).filter(|path| self.has_nodes(path)).collect();
         let help = match with_nodes.as_slice() {
             [] => {
                 "Add a module that has nodes, such as `use: gpu-nodes`, and refer to it: `nodes: ${gpus}`.".to_owned()
@@ -160,11 +170,13 @@ impl Context<'_> {
             out.push(Diagnostic::error("missing-key", summary).at(job.key_at(), "").help(help));
             return None;
         };
-        let value = self.evaluator.evaluate(&place, self.scope, self.sources, out)?;
-        match (sole_name(place.value).filter(|module| self.modules.contains_key(module)), value) {
-            (Some(module), Value::Map(outputs)) if outputs.contains_key("nodes") => Some((module.to_owned(), outputs)),
-            (Some(module), _) => {
-                let summary = format!("`{module}` has no nodes to run on");
+        let (value, whole) = self.evaluator.evaluate_whole(&place, self.scope, self.sources, out)?;
+        match (whole, value) {
+            (Some((_, whole)), Value::Map(outputs)) if outputs.contains_key("nodes") => {
+                Some((whole.address.clone(), outputs))
+            }
+            (Some((path, _)), _) => {
+                let summary = format!("`{path}` has no nodes to run on");
                 out.push(Diagnostic::error("wrong-module", summary).at(place.value_at(), "").help(help));
                 None
             }
@@ -202,36 +214,69 @@ impl Context<'_> {
             out.push(Diagnostic::error("wrong-type", "`command` names no program").at(place.value_at(), ""));
             return None;
         }
-        let words: Vec<Option<String>> = items.iter().map(|item| self.word(item, out)).collect();
+        let words: Vec<Option<String>> = items
+            .iter()
+            .map(|item| match self.word(item, out)? {
+                Word::Text(text) => Some(text),
+                Word::Secret(secret) => {
+                    let finding = Diagnostic::error("secret-in-text", format!("{secret} cannot be an argument"))
+                        .at(item.value_at(), "")
+                        .why("Every user of a machine can read the arguments of its programs.")
+                        .help("Put it into `env:` and let the program read it there.");
+                    out.push(finding);
+                    None
+                }
+            })
+            .collect();
         words.into_iter().collect()
     }
 
-    fn env(&self, job: &Place<'_>, out: &mut Findings) -> Option<BTreeMap<String, String>> {
-        let Some(place) = job.get("env") else { return Some(BTreeMap::new()) };
+    fn env(&self, job: &Place<'_>, out: &mut Findings) -> Option<(BTreeMap<String, String>, BTreeMap<String, Secret>)> {
+        let Some(place) = job.get("env") else { return Some(Default::default()) };
         if !place.map(out) {
             return None;
         }
-        let words: Vec<_> = place
-            .entries()
-            .into_iter()
-            .map(|(name, item)| {
-                if name.is_empty() || name.contains(['=', '\0']) {
-                    let summary = format!("`{}` cannot be an environment variable's name", name.escape_debug());
-                    out.push(Diagnostic::error("bad-name", summary).at(item.key_at(), ""));
+        let (mut words, mut secrets) = (BTreeMap::new(), BTreeMap::new());
+        let mut complete = true;
+        for (name, item) in place.entries() {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                let summary = format!("`{}` cannot be an environment variable's name", name.escape_debug());
+                out.push(Diagnostic::error("bad-name", summary).at(item.key_at(), ""));
+            }
+            match self.word(&item, out) {
+                Some(Word::Text(text)) => {
+                    words.insert(name.to_owned(), text);
                 }
-                (name.to_owned(), self.word(&item, out))
-            })
-            .collect();
-        words.into_iter().map(|(name, word)| Some((name, word?))).collect()
+                Some(Word::Secret(secret)) => {
+                    self.readable(&secret, &item, out);
+                    secrets.insert(name.to_owned(), secret);
+                }
+                None => complete = false,
+            }
+        }
+        complete.then_some((words, secrets))
+    }
+
+    /// Reports a secret that cannot be read on this target.
+    fn readable(&self, secret: &Secret, place: &Place<'_>, out: &mut Findings) {
+        let aws = secret.secret.starts_with("aws-sm:") || secret.secret.starts_with("ssm:");
+        if let Some(target) = self.target.filter(|target| aws && *target != Target::Aws) {
+            let finding = Diagnostic::error("unknown-secret", format!("{secret} cannot be read on target {target}"))
+                .at(place.value_at(), "")
+                .why("Its nodes have no role in AWS.")
+                .help("Use env: or file: there; a variable can choose between the two.");
+            out.push(finding);
+        }
     }
 
     /// Text known at plan time. Numbers and bools are taken as they are written: `1e-3` stays `1e-3`.
-    fn word(&self, place: &Place<'_>, out: &mut Findings) -> Option<String> {
+    fn word(&self, place: &Place<'_>, out: &mut Findings) -> Option<Word> {
         if let Value::Number(_) | Value::Bool(_) = place.value {
-            return Some(self.sources.source(place.document, &place.path)?.to_owned());
+            return Some(Word::Text(self.sources.source(place.document, &place.path)?.to_owned()));
         }
         match self.evaluator.evaluate(place, self.scope, self.sources, out)? {
-            value @ (Value::String(_) | Value::Number(_) | Value::Bool(_)) => Some(show(&value)),
+            value @ (Value::String(_) | Value::Number(_) | Value::Bool(_)) => Some(Word::Text(show(&value))),
+            Value::Secret(secret) => Some(Word::Secret(secret)),
             value => {
                 let finding = match value.outputs().first() {
                     Some(output) => {

@@ -4,17 +4,19 @@
 //! nothing. What is wrong comes back as [`forge_engine::diag::Diagnostic`]s, all of it at once, and [`Sources`] turns
 //! their places into text.
 //!
-//! How it works, in the order of the pipeline: `yaml` (bytes to nodes that know where they stand) · `blueprint`, `module`
-//! (shapes) · `vars` and `rule` (types and ranges) · `scan`, `expr`, `unknown` (expressions, and values that only apply
-//! will know) · `order` and `check/` (graph, cycles, inputs, specifications) · `instance` (one use of a module) · `job` ·
-//! `expand` (all of it).
+//! How it works, in the order of the pipeline: `yaml` (bytes to nodes that know where they stand) · `library` (the modules
+//! that are used) · `blueprint`, `uses`, `module` (shapes) · `vars` and `rule` (types and ranges) · `scan`, `expr`, `filters`,
+//! `unknown` (expressions, and values that only apply will know) · `order` and `check/` (graph, cycles, inputs,
+//! specifications, what nobody uses) · `body` (what a blueprint or a module declares) · `job` · `expand` (all of it).
 
 mod blueprint;
+mod body;
 mod check;
 mod expand;
 mod expr;
-mod instance;
+mod filters;
 mod job;
+mod library;
 mod module;
 mod order;
 mod rule;
@@ -24,10 +26,11 @@ mod sources;
 mod suggest;
 mod target;
 mod unknown;
+mod uses;
 mod vars;
 pub mod yaml;
 
-pub use expand::{Expanded, Override, Request, expand};
+pub use expand::{Document, Expanded, Override, Request, Variable, expand};
 pub use job::{Checkpoint, Job, Keep, Restarts};
 pub use module::ModuleSource;
 pub use sources::Sources;

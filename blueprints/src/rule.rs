@@ -17,6 +17,8 @@ pub(crate) enum Type {
     Map,
     /// The outputs of a module; inputs only.
     Module,
+    /// Whatever `enum` lists; the type when none is written.
+    Enum,
 }
 
 impl Type {
@@ -39,13 +41,15 @@ impl Type {
             Self::List => "a list",
             Self::Map => "a mapping",
             Self::Module => "a module",
+            Self::Enum => "one of those listed",
         }
     }
 
     fn admits(self, value: &Value) -> bool {
         match (self, value) {
             // What is known only after apply is checked by the kind that takes it.
-            (_, Value::Output(_)) => true,
+            (_, Value::Output(_)) | (Self::Enum, _) => true,
+            (Self::String, Value::Secret(_)) => true,
             (Self::String, Value::String(_) | Value::Concat(_))
             | (Self::Number, Value::Number(_))
             | (Self::Bool, Value::Bool(_))
@@ -65,6 +69,8 @@ pub(crate) struct Rule {
     max: Option<f64>,
     allowed: Option<Vec<Value>>,
     pattern: Option<Regex>,
+    /// What every item of a list, or value of a map, must be.
+    items: Option<Box<Rule>>,
 }
 
 /// What is wrong with a value, said of the thing called `name`.
@@ -86,7 +92,7 @@ impl Misfit {
 
 impl Rule {
     /// The keys that [`Rule::read`] reads.
-    pub(crate) const KEYS: [&'static str; 6] = ["type", "min", "max", "enum", "pattern", "description"];
+    pub(crate) const KEYS: [&'static str; 7] = ["type", "min", "max", "enum", "pattern", "items", "description"];
 
     /// Reads a rule; none without a type that exists.
     pub(crate) fn read(place: &Place<'_>, modules_too: bool, out: &mut Findings) -> Option<Self> {
@@ -94,20 +100,34 @@ impl Rule {
         if let Some(description) = place.get("description") {
             description.text(out);
         }
-        let mut rule = Self { kind: kind?, min: None, max: None, allowed: None, pattern: None };
-        let numeric = matches!(rule.kind, Type::Int | Type::Number);
+        let mut rule = Self { kind: kind?, min: None, max: None, allowed: None, pattern: None, items: None };
+        let measured = !matches!(rule.kind, Type::Bool | Type::Module | Type::Enum);
         for (key, slot) in [("min", &mut rule.min), ("max", &mut rule.max)] {
             let Some(bound) = place.get(key) else { continue };
             match bound.value {
-                Value::Number(number) if numeric => *slot = number.as_f64(),
+                Value::Number(number) if measured => *slot = number.as_f64(),
                 _ => {
-                    let summary = if numeric {
+                    let summary = if measured {
                         format!("`{key}` must be a number, not {}", describe(bound.value))
                     } else {
-                        format!("`{key}` is for int and number only")
+                        format!("`{key}` is for numbers, and for the length of strings, lists and maps")
                     };
                     out.push(Diagnostic::error("bad-rule", summary).at(bound.value_at(), ""));
                 }
+            }
+        }
+        if let (Some(min), Some(max)) = (rule.min, rule.max)
+            && min > max
+            && let Some(bound) = place.get("min")
+        {
+            let summary = format!("nothing is at least {min} and at most {max}");
+            out.push(Diagnostic::error("bad-rule", summary).at(bound.value_at(), ""));
+        }
+        if let Some(items) = place.get("items") {
+            if !matches!(rule.kind, Type::List | Type::Map) {
+                out.push(Diagnostic::error("bad-rule", "`items` is for lists and maps").at(items.key_at(), ""));
+            } else if items.shape(&Self::KEYS, out) {
+                rule.items = Self::read(&items, false, out).map(Box::new);
             }
         }
         if let Some(allowed) = place.get("enum")
@@ -128,13 +148,19 @@ impl Rule {
 
     fn kind(place: &Place<'_>, modules_too: bool, out: &mut Findings) -> Option<Type> {
         let Some(at) = place.get("type") else {
+            if place.get("enum").is_some() {
+                return Some(Type::Enum);
+            }
             let finding = Diagnostic::error("missing-key", format!("`{}` has no type", place.name()))
                 .at(place.key_at(), "")
-                .help("Add `type:` with string, int, number, bool, list or map.");
+                .help("Add `type:` with string, int, number, bool, list or map, or list the values under `enum:`.");
             out.push(finding);
             return None;
         };
         let word = at.text(out)?;
+        if word == "enum" && place.get("enum").is_some() {
+            return Some(Type::Enum);
+        }
         let names = Type::ALL.iter().filter(|(_, kind)| modules_too || *kind != Type::Module);
         let found = names.clone().find(|(name, _)| *name == word);
         if found.is_none() {
@@ -171,21 +197,39 @@ impl Rule {
             let summary = format!("`{name}` must be {wanted}, not {}", describe(value));
             return Err(Misfit { id: "wrong-type", summary, help: advice(value, wanted) });
         }
-        let number = match value {
-            Value::Number(number) => number.as_f64(),
-            _ => None,
+        let (measure, unit) = match value {
+            Value::Number(number) => (number.as_f64(), ""),
+            Value::String(text) => (Some(text.chars().count() as f64), " characters"),
+            Value::List(items) => (Some(items.len() as f64), " items"),
+            Value::Map(entries) => (Some(entries.len() as f64), " entries"),
+            _ => (None, ""),
         };
-        let low = number.is_some_and(|number| self.min.is_some_and(|min| number < min));
-        let high = number.is_some_and(|number| self.max.is_some_and(|max| number > max));
-        if low || high {
+        let low = measure.is_some_and(|measure| self.min.is_some_and(|min| measure < min));
+        let high = measure.is_some_and(|measure| self.max.is_some_and(|max| measure > max));
+        if let (true, Some(measure)) = (low || high, measure) {
             let range = match (self.min, self.max) {
                 (Some(min), Some(max)) => format!("from {min} to {max}"),
                 (Some(min), None) => format!("at least {min}"),
                 (None, Some(max)) => format!("at most {max}"),
                 (None, None) => String::new(),
             };
-            let summary = format!("`{name}` must be {range}, not {}", show(value));
+            let summary = match unit {
+                "" => format!("`{name}` must be {range}, not {}", show(value)),
+                _ => format!("`{name}` must have {range}{unit}, not {measure}"),
+            };
             return Err(Misfit { id: "out-of-range", summary, help: None });
+        }
+        if let Some(rule) = &self.items {
+            let items: Vec<(String, &Value)> = match value {
+                Value::List(items) => {
+                    items.iter().enumerate().map(|(index, item)| (format!("{name}[{index}]"), item)).collect()
+                }
+                Value::Map(entries) => entries.iter().map(|(key, item)| (format!("{name}.{key}"), item)).collect(),
+                _ => Vec::new(),
+            };
+            for (name, item) in items {
+                rule.check(&name, item)?;
+            }
         }
         if let Some(allowed) = &self.allowed
             && value.is_known()
@@ -216,6 +260,7 @@ impl Rule {
         let parsed = match self.kind {
             Type::String => Some(Value::String(text.to_owned())),
             Type::Bool => text.parse().ok().map(Value::Bool),
+            Type::Enum => self.allowed.iter().flatten().find(|value| show(value) == text).cloned(),
             _ => serde_json::from_str::<serde_json::Value>(text).ok().map(Value::from),
         };
         let value = parsed.unwrap_or_else(|| Value::String(text.to_owned()));

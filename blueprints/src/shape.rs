@@ -189,6 +189,7 @@ pub(crate) fn describe(value: &Value) -> String {
         Value::List(_) => "a list".to_owned(),
         Value::Map(_) => "a mapping".to_owned(),
         Value::Output(_) | Value::Concat(_) => "a value known only after apply".to_owned(),
+        Value::Secret(_) => "a secret".to_owned(),
     }
 }
 
@@ -234,11 +235,16 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     (!text.is_empty()).then_some(total)
 }
 
-/// Names that expressions can say: `[a-z][a-z0-9_]*` and no word of the expression language.
-pub(crate) fn identifier(name: &str, place: &Place<'_>, reserved: &[&str], out: &mut Findings) -> bool {
+/// Names that expressions can say: `[a-z][a-z0-9_]*` and no word of the expression language. `reserved` tells the names
+/// that mean something else already.
+pub(crate) fn identifier(name: &str, place: &Place<'_>, reserved: &dyn Fn(&str) -> bool, out: &mut Findings) -> bool {
     const WORDS: [&str; 10] = ["and", "or", "not", "in", "is", "if", "else", "true", "false", "none"];
-    if WORDS.contains(&name) || reserved.contains(&name) {
-        let finding = Diagnostic::error("bad-name", format!("`{name}` is a word of the language"))
+    if WORDS.contains(&name) || reserved(name) {
+        let (id, what) = match WORDS.contains(&name) {
+            true => ("bad-name", "is a word of the language"),
+            false => ("shadowing", "means something else in expressions already"),
+        };
+        let finding = Diagnostic::error(id, format!("`{name}` {what}"))
             .at(place.key_at(), "")
             .why("Expressions could not tell the two apart.")
             .help("Choose another name.");

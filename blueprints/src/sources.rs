@@ -37,6 +37,12 @@ impl Sources {
         id
     }
 
+    /// The name of a document, as findings show it.
+    #[must_use]
+    pub fn name(&self, document: DocumentId) -> Option<&str> {
+        self.document(document).map(|document| document.name.as_str())
+    }
+
     /// The tree of a document; none when its text was refused.
     #[must_use]
     pub fn root(&self, document: DocumentId) -> Option<&Node> {
@@ -76,7 +82,7 @@ fn decode(document: DocumentId, bytes: &[u8]) -> (String, Option<Diagnostic>) {
     if bytes.len() > yaml::MAX_BYTES {
         // Enough of it for an excerpt.
         let text = String::from_utf8_lossy(&bytes[..256]).into_owned();
-        let summary = format!("the file is {} bytes long; forge reads at most {}", bytes.len(), yaml::MAX_BYTES);
+        let summary = format!("the file is longer than {} bytes", yaml::MAX_BYTES);
         let finding = Diagnostic::error("yaml-too-large", summary)
             .at(At::Text { document, range: 0..0 }, "")
             .help("Is it a blueprint? Repetition belongs into variables and modules.");

@@ -6,7 +6,10 @@ pub(crate) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(written, candidate), candidate))
         // A third of the letters may differ, and one letter always: `buckt`, `vpcs`, `capcity_gb`.
-        .filter(|(distance, candidate)| *distance <= (written.chars().count().max(candidate.len()) / 3).max(1))
+        .filter(|(distance, candidate)| {
+            let length = written.chars().count().max(candidate.len());
+            *distance < length && *distance <= (length / 3).max(1)
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }

@@ -40,13 +40,12 @@ impl Target {
         Self::ALL.into_iter().find(|target| target.name() == name)
     }
 
-    /// The keys of its settings; none for those that are open still.
-    fn keys(self) -> Option<&'static [&'static str]> {
+    /// The keys of its settings.
+    fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Aws => Some(&["region"]),
-            // The inventory of machines; its shape comes with the target.
-            Self::Hosts => None,
-            Self::Local => Some(&["nodes", "workers_per_node"]),
+            Self::Aws => &["region", "profile", "zones"],
+            Self::Hosts => &["machines", "user", "port", "key", "jump", "spares", "bucket", "endpoint", "scratch"],
+            Self::Local => &["nodes", "workers_per_node"],
         }
     }
 }
@@ -102,29 +101,75 @@ pub(crate) fn settings(
     let mut settings = BTreeMap::new();
     for target in Target::ALL {
         let evaluated = blueprint.get(target.name()).and_then(|place| {
-            let fits = match target.keys() {
-                Some(keys) => place.shape(keys, out),
-                None => place.map(out),
-            };
+            let fits = place.shape(target.keys(), out);
             fits.then(|| evaluator.evaluate(&place, vars, sources, out)).flatten().map(|value| (place, value))
         });
-        if let Some((place, value)) = &evaluated {
-            let place = Place { value, ..place.clone() };
-            if let Some(region) = place.get("region").filter(|_| target == Target::Aws) {
-                region.text(out);
+        let mut evaluated = evaluated;
+        if let Some((place, value)) = &mut evaluated {
+            if target == Target::Hosts {
+                spell_out(value);
             }
-            for key in ["nodes", "workers_per_node"] {
-                if let Some(count) = place.get(key).filter(|_| target == Target::Local) {
-                    count.count(1, out);
-                }
-            }
+            check(target, &Place { value, ..place.clone() }, out);
         }
         if chosen == Some(target) {
-            settings.extend(target.keys().into_iter().flatten().map(|key| ((*key).to_owned(), Value::Null)));
+            settings.extend(target.keys().iter().map(|key| ((*key).to_owned(), Value::Null)));
             if let Some((_, Value::Map(entries))) = evaluated {
                 settings.extend(entries);
+            }
+            if target == Target::Hosts && !matches!(settings.get("machines"), Some(Value::List(_))) {
+                let finding = Diagnostic::error("missing-key", "the blueprint names no machines")
+                    .at(blueprint.get("hosts").map_or_else(|| blueprint.value_at(), |place| place.key_at()), "")
+                    .help("Add `hosts: { machines: [10.0.0.4, 10.0.0.5] }`.");
+                out.push(finding);
             }
         }
     }
     settings
+}
+
+/// A machine that is a text is its address.
+fn spell_out(value: &mut Value) {
+    let Value::Map(entries) = value else { return };
+    let Some(Value::List(machines)) = entries.get_mut("machines") else { return };
+    for machine in machines {
+        if let Value::String(_) = machine {
+            *machine = Value::Map([("address".to_owned(), machine.clone())].into());
+        }
+    }
+}
+
+fn check(target: Target, place: &Place<'_>, out: &mut Findings) {
+    for key in ["region", "profile", "user", "key", "jump", "bucket", "endpoint", "scratch"] {
+        if let Some(text) = place.get(key) {
+            text.text(out);
+        }
+    }
+    for zone in place.get("zones").and_then(|zones| zones.list(out)).unwrap_or_default() {
+        zone.text(out);
+    }
+    let least = |key: &str| if target == Target::Hosts && key == "spares" { 0 } else { 1 };
+    for key in ["nodes", "workers_per_node", "port", "spares"] {
+        if let Some(count) = place.get(key) {
+            count.count(least(key), out);
+        }
+    }
+    for machine in place.get("machines").and_then(|machines| machines.list(out)).unwrap_or_default() {
+        if !machine.shape(&["address", "user", "port", "key", "labels"], out) {
+            continue;
+        }
+        for key in ["address", "user", "key"] {
+            if let Some(text) = machine.get(key) {
+                text.text(out);
+            }
+        }
+        if machine.get("address").is_none() {
+            out.push(Diagnostic::error("missing-key", "a machine has no address").at(machine.value_at(), ""));
+        }
+        if let Some(port) = machine.get("port") {
+            port.count(1, out);
+        }
+        if let Some(labels) = machine.get("labels") {
+            labels.map(out);
+        }
+    }
 }

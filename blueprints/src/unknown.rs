@@ -1,32 +1,51 @@
-//! Values inside the expression engine, so that what is known only after apply can pass through it but never be
-//! looked at.
+//! Values inside the expression engine, so that what is known only after apply, and what is secret, can pass through it
+//! but never be looked at.
 //!
 //! The engine gets no copy of the scope but [`View`]s that hand out parts on demand. Each time a part is handed out that
 //! is unknown, it goes out as a [`Ticket`] with a number of its own. After evaluation every ticket must have come back as
 //! (part of) the result. One that did not has been compared, tested, joined or counted: a computation on an unknown
 //! value, whatever the result looks like.
+//!
+//! A view also knows which name of the scope it is a part of, so that a result that is a module as a whole is known to
+//! be that module, whatever expression chose it.
 
+use forge_engine::diag::Step;
 use forge_engine::value::Value;
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value as Jinja, ValueKind};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Under this name functions find the [`Book`] of the evaluation that they are called in. No expression can say it.
+pub(crate) const BOOK: &str = "\0book";
 
 /// The tickets handed out during one evaluation; a ticket's number is its index.
 #[derive(Debug, Default)]
 pub(crate) struct Book(Mutex<Vec<Value>>);
 
 impl Book {
-    fn hand_out(self: &Arc<Self>, value: &Value) -> Ticket {
+    /// Sends a value out as a ticket.
+    pub(crate) fn hand_out(self: &Arc<Self>, value: &Value) -> Jinja {
         let mut tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tickets.push(value.clone());
-        Ticket { number: tickets.len() - 1, value: value.clone() }
+        Jinja::from_object(Ticket { number: tickets.len() - 1, value: value.clone() })
     }
 
-    /// The name of the first unknown value whose ticket is not among these.
-    pub(crate) fn missing(&self, returned: &[usize]) -> Option<String> {
+    /// The first value whose ticket is not among these.
+    pub(crate) fn missing(&self, returned: &[usize]) -> Option<Value> {
         let tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let missing = tickets.iter().enumerate().find(|(number, _)| !returned.contains(number));
-        missing.map(|(_, value)| value.outputs().first().map_or_else(String::new, ToString::to_string))
+        missing.map(|(_, value)| value.clone())
+    }
+}
+
+/// The book as a value of the engine.
+#[derive(Debug)]
+pub(crate) struct Handle(pub(crate) Arc<Book>);
+
+impl Object for Handle {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
     }
 }
 
@@ -43,32 +62,79 @@ impl Object for Ticket {
     }
 }
 
-/// A list or a mapping of the scope.
+/// A list or a mapping of the scope: the part of `root` that the steps lead to.
 #[derive(Debug)]
 struct View {
-    value: Arc<Value>,
+    name: Arc<str>,
+    root: Arc<Value>,
+    steps: Vec<Step>,
     book: Arc<Book>,
+}
+
+impl View {
+    fn value(&self) -> &Value {
+        let mut value: &Value = &self.root;
+        for step in &self.steps {
+            let next = match (value, step) {
+                (Value::List(items), Step::Index(index)) => items.get(*index),
+                (Value::Map(entries), Step::Key(key)) => entries.get(key),
+                _ => None,
+            };
+            match next {
+                Some(next) => value = next,
+                None => return &Value::Null,
+            }
+        }
+        value
+    }
+
+    fn part(&self, step: Step) -> Self {
+        let mut steps = self.steps.clone();
+        steps.push(step);
+        Self { name: Arc::clone(&self.name), root: Arc::clone(&self.root), steps, book: Arc::clone(&self.book) }
+    }
+
+    /// Its name as expressions say it: `network`, `nets[0]`, `inputs.network`.
+    fn path(&self) -> String {
+        let mut path = self.name.to_string();
+        for step in &self.steps {
+            let _ = match step {
+                Step::Key(key) => write!(path, ".{key}"),
+                Step::Index(index) => write!(path, "[{index}]"),
+            };
+        }
+        path
+    }
 }
 
 impl Object for View {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
-        match *self.value {
+        match self.value() {
             Value::List(_) => ObjectRepr::Seq,
             _ => ObjectRepr::Map,
         }
     }
 
     fn get_value(self: &Arc<Self>, key: &Jinja) -> Option<Jinja> {
-        let part = match &*self.value {
-            Value::List(items) => items.get(key.as_usize()?),
-            Value::Map(entries) => entries.get(key.as_str()?),
-            _ => None,
+        let (step, part) = match self.value() {
+            Value::List(items) => {
+                let index = key.as_usize()?;
+                (Step::Index(index), items.get(index)?)
+            }
+            Value::Map(entries) => {
+                let key = key.as_str()?;
+                (Step::Key(key.to_owned()), entries.get(key)?)
+            }
+            _ => return None,
         };
-        part.map(|part| enter(&Arc::new(part.clone()), &self.book))
+        Some(match part {
+            Value::List(_) | Value::Map(_) => Jinja::from_object(self.part(step)),
+            plain => enter(plain, &self.book),
+        })
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        match &*self.value {
+        match self.value() {
             Value::List(items) => Enumerator::Seq(items.len()),
             Value::Map(entries) => Enumerator::Values(entries.keys().map(Jinja::from).collect()),
             _ => Enumerator::Empty,
@@ -85,14 +151,26 @@ pub(crate) struct Root {
 
 impl Object for Root {
     fn get_value(self: &Arc<Self>, key: &Jinja) -> Option<Jinja> {
-        self.names.get(key.as_str()?).map(|value| enter(value, &self.book))
+        let name = key.as_str()?;
+        if name == BOOK {
+            return Some(Jinja::from_object(Handle(Arc::clone(&self.book))));
+        }
+        let value = self.names.get(name)?;
+        Some(match **value {
+            Value::List(_) | Value::Map(_) => Jinja::from_object(View {
+                name: name.into(),
+                root: Arc::clone(value),
+                steps: Vec::new(),
+                book: Arc::clone(&self.book),
+            }),
+            _ => enter(value, &self.book),
+        })
     }
 }
 
-/// A value on its way into the engine.
-fn enter(value: &Arc<Value>, book: &Arc<Book>) -> Jinja {
-    match &**value {
-        Value::Null => Jinja::from(()),
+/// A value that is no collection on its way into the engine.
+fn enter(value: &Value, book: &Arc<Book>) -> Jinja {
+    match value {
         Value::Bool(value) => Jinja::from(*value),
         Value::Number(number) => match (number.as_i64(), number.as_u64()) {
             (Some(number), _) => Jinja::from(number),
@@ -100,9 +178,14 @@ fn enter(value: &Arc<Value>, book: &Arc<Book>) -> Jinja {
             (None, None) => Jinja::from(number.as_f64().unwrap_or_default()),
         },
         Value::String(text) => Jinja::from(text.as_str()),
-        Value::List(_) | Value::Map(_) => Jinja::from_object(View { value: Arc::clone(value), book: Arc::clone(book) }),
-        Value::Output(_) | Value::Concat(_) => Jinja::from_object(book.hand_out(value)),
+        Value::Output(_) | Value::Concat(_) | Value::Secret(_) => book.hand_out(value),
+        Value::Null | Value::List(_) | Value::Map(_) => Jinja::from(()),
     }
+}
+
+/// What a result is called in the scope, when it is a collection of the scope as it stands there.
+pub(crate) fn path(result: &Jinja) -> Option<String> {
+    result.downcast_object_ref::<View>().map(View::path)
 }
 
 /// A result on its way back; `returned` collects the tickets in it. The error says what it is that is no value.
@@ -112,7 +195,7 @@ pub(crate) fn leave(result: &Jinja, returned: &mut Vec<usize>) -> Result<Value, 
         return Ok(ticket.value.clone());
     }
     if let Some(view) = result.downcast_object_ref::<View>() {
-        return Ok((*view.value).clone());
+        return Ok(view.value().clone());
     }
     Ok(match result.kind() {
         ValueKind::None => Value::Null,

@@ -1,78 +1,216 @@
 //! Variables: what a blueprint leaves open, and what the caller fills in.
+//!
+//! The value of a variable comes from the strongest of these that has one: the blueprint's `default`, the environment,
+//! variable files (the last one given wins), and values set one by one. Of a sensitive variable only a reference is ever
+//! taken, and where the environment sets it, the reference is to that.
 
-use crate::Override;
 use crate::expr::{Scope, refuse_expressions};
 use crate::rule::Rule;
-use crate::shape::{Findings, Place, identifier};
+use crate::shape::{Findings, Place, describe, identifier};
 use crate::sources::Sources;
 use crate::suggest;
+use crate::{Override, Variable};
 use forge_engine::diag::Diagnostic;
-use forge_engine::value::Value;
+use forge_engine::value::{Secret, Value};
 use std::collections::BTreeMap;
 
+/// The words with which a secret's reference starts, and what each leads to.
+pub(crate) const SCHEMES: [(&str, &str); 4] = [
+    ("env", "an environment variable"),
+    ("file", "a file"),
+    ("aws-sm", "a secret of AWS Secrets Manager"),
+    ("ssm", "a parameter of AWS Systems Manager"),
+];
+
+/// Values from outside the blueprint.
+pub(crate) struct Given<'a> {
+    pub(crate) environment: &'a [Override<'a>],
+    /// The roots of variable files, the weakest first.
+    pub(crate) files: &'a [Place<'a>],
+    pub(crate) overrides: &'a [Override<'a>],
+}
+
+/// One value from outside.
+enum From<'g> {
+    Text(&'g Override<'g>, bool),
+    File(Place<'g>),
+}
+
 /// Reads the variables and their values into a scope.
-pub(crate) fn scope(blueprint: &Place<'_>, overrides: &[Override<'_>], sources: &Sources, out: &mut Findings) -> Scope {
+pub(crate) fn scope(
+    blueprint: &Place<'_>,
+    given: &Given<'_>,
+    sources: &Sources,
+    out: &mut Findings,
+) -> (Scope, Vec<Variable>) {
     let mut scope = Scope::default();
     let mut values = BTreeMap::new();
+    let mut variables = Vec::new();
     let declared = match blueprint.get("vars") {
         Some(vars) if vars.map(out) => vars.entries(),
         _ => Vec::new(),
     };
     for (name, place) in &declared {
-        identifier(name, place, &[], out);
+        identifier(name, place, &|_| false, out);
         refuse_expressions(place, sources, out);
-        match value(name, place, overrides, out) {
-            Some(value) => values.insert((*name).to_owned(), value),
+        match value(name, place, given, sources, out) {
+            Some(variable) => {
+                values.insert((*name).to_owned(), variable.value.clone());
+                variables.push(variable);
+            }
             None => {
                 scope.set_broken(format!("vars.{name}"));
-                values.insert((*name).to_owned(), Value::Null)
+                values.insert((*name).to_owned(), Value::Null);
             }
-        };
+        }
     }
-    for given in overrides {
-        if !values.contains_key(given.name) {
-            let summary = format!("{} sets `{}`, but the blueprint has no such variable", given.origin, given.name);
-            let mut finding = Diagnostic::error("unknown-variable", summary);
-            finding.help = suggest::help(given.name, values.keys().map(String::as_str))
-                .or_else(|| Some("The blueprint declares no variables.".to_owned()));
+    strangers(given, &values, out);
+    scope.set("vars", Value::Map(values), "variable");
+    (scope, variables)
+}
+
+/// Values for variables that there are not.
+fn strangers(given: &Given<'_>, values: &BTreeMap<String, Value>, out: &mut Findings) {
+    let help = |name: &str| {
+        suggest::help(name, values.keys().map(String::as_str))
+            .or_else(|| Some("The blueprint declares no variables.".to_owned()))
+    };
+    for (texts, harmless) in [(given.environment, true), (given.overrides, false)] {
+        for text in texts.iter().filter(|text| !values.contains_key(text.name)) {
+            let summary = format!("{} sets `{}`, but the blueprint has no such variable", text.origin, text.name);
+            // The environment may be set for another blueprint as well.
+            let mut finding = match harmless {
+                true => Diagnostic::warning("unknown-variable", summary),
+                false => Diagnostic::error("unknown-variable", summary),
+            };
+            finding.help = help(text.name);
             out.push(finding);
         }
     }
-    scope.set("vars", Value::Map(values), "variable");
-    scope
+    for file in given.files {
+        if !file.map(out) {
+            continue;
+        }
+        for (name, place) in file.entries().into_iter().filter(|(name, _)| !values.contains_key(*name)) {
+            let summary = format!("this sets `{name}`, but the blueprint has no such variable");
+            let mut finding = Diagnostic::error("unknown-variable", summary).at(place.key_at(), "");
+            finding.help = help(name);
+            out.push(finding);
+        }
+    }
 }
 
-fn value(name: &str, place: &Place<'_>, overrides: &[Override<'_>], out: &mut Findings) -> Option<Value> {
-    let mut keys = vec!["default"];
+fn value(name: &str, place: &Place<'_>, given: &Given<'_>, sources: &Sources, out: &mut Findings) -> Option<Variable> {
+    let mut keys = vec!["default", "sensitive"];
     keys.extend(Rule::KEYS);
     if !place.shape(&keys, out) {
         return None;
     }
     let rule = Rule::read(place, false, out)?;
+    let sensitive = place.get("sensitive").and_then(|place| place.bool(out)).unwrap_or(false);
     let default = place.get("default");
     let mut fits = true;
-    if let Some(default) = &default
+    if let Some(default) = default.as_ref().filter(|_| !sensitive)
         && let Err(misfit) = rule.check(&format!("vars.{name}"), default.value)
     {
         out.push(misfit.finding().at(default.value_at(), "the default"));
         fits = false;
     }
-    // The last one wins: callers list the environment before the command line.
-    if let Some(given) = overrides.iter().rev().find(|given| given.name == name) {
-        return match rule.parse(name, given.text) {
-            Ok(value) => Some(value),
+    let texts = |texts: &'_ [Override<'_>]| texts.iter().rposition(|text| text.name == name);
+    let from = if let Some(at) = texts(given.overrides) {
+        Some(From::Text(&given.overrides[at], false))
+    } else if let Some(item) = given.files.iter().rev().find_map(|file| file.get(name)) {
+        Some(From::File(item))
+    } else {
+        texts(given.environment).map(|at| From::Text(&given.environment[at], true))
+    };
+    let variable = |value: Value, origin: String| Variable { name: name.to_owned(), value, origin, sensitive };
+    match from {
+        Some(From::Text(text, true)) if sensitive => {
+            Some(variable(Value::Secret(Secret { secret: format!("env:{}", text.origin) }), text.origin.to_owned()))
+        }
+        Some(From::Text(text, _)) if sensitive => {
+            let value = reference(name, text.text).map_err(|finding| {
+                out.push(finding.at(place.key_at(), format!("set by {}, declared here", text.origin)));
+            });
+            Some(variable(value.ok()?, text.origin.to_owned()))
+        }
+        Some(From::Text(text, _)) => match rule.parse(name, text.text) {
+            Ok(value) => Some(variable(value, text.origin.to_owned())),
             Err(misfit) => {
-                let declared = format!("set by {}, declared here", given.origin);
+                let declared = format!("set by {}, declared here", text.origin);
                 out.push(misfit.finding().at(place.key_at(), declared));
                 None
             }
-        };
+        },
+        Some(From::File(item)) => {
+            let checked = match (sensitive, item.value) {
+                (true, Value::String(text)) => reference(name, text),
+                (true, other) => Err(Box::new(literal(name, &describe(other)))),
+                (false, value) => {
+                    rule.check(name, value).map(|()| value.clone()).map_err(|misfit| Box::new(misfit.finding()))
+                }
+            };
+            let name = sources.name(item.document).unwrap_or("a variable file").to_owned();
+            let value = checked.map_err(|finding| {
+                out.push(match sensitive {
+                    // An excerpt of the file would show the secret.
+                    true => finding.at(place.key_at(), format!("set by {name}, declared here")),
+                    false => finding.at(item.value_at(), "").also(place.key_at(), "declared here"),
+                });
+            });
+            Some(variable(value.ok()?, name))
+        }
+        None => {
+            let Some(default) = default else {
+                let finding = Diagnostic::error("missing-variable", format!("the variable `{name}` has no value"))
+                    .at(place.key_at(), "it has no default")
+                    .help(format!("Give one with --var {name}=…, or add a default."));
+                out.push(finding);
+                return None;
+            };
+            if !sensitive {
+                return fits.then(|| variable(default.value.clone(), "default".to_owned()));
+            }
+            let checked = match default.value {
+                Value::String(text) => reference(name, text),
+                other => Err(Box::new(literal(name, &describe(other)))),
+            };
+            let value = checked.map_err(|finding| out.push(finding.at(default.value_at(), "")));
+            Some(variable(value.ok()?, "default".to_owned()))
+        }
     }
-    if default.is_none() {
-        let finding = Diagnostic::error("missing-variable", format!("the variable `{name}` has no value"))
-            .at(place.key_at(), "it has no default")
-            .help(format!("Give one with --var {name}=…, or add a default."));
-        out.push(finding);
+}
+
+/// A sensitive variable's value: where the secret is to be read.
+fn reference(name: &str, text: &str) -> Result<Value, Box<Diagnostic>> {
+    match text.split_once(':') {
+        Some((scheme, rest)) if !rest.is_empty() && SCHEMES.iter().any(|(known, _)| *known == scheme) => {
+            Ok(Value::Secret(Secret { secret: text.to_owned() }))
+        }
+        // Never the text itself: it may well be the secret.
+        _ => Err(Box::new(literal(name, "the text given"))),
     }
-    default.filter(|_| fits).map(|default| default.value.clone())
+}
+
+fn literal(name: &str, what: &str) -> Diagnostic {
+    let first: Vec<&str> = SCHEMES.iter().map(|(scheme, _)| *scheme).collect();
+    Diagnostic::error("unknown-secret", format!("`{name}` is sensitive and takes a reference, not {what}"))
+        .why("A secret itself would be stored and printed with everything else.")
+        .help(format!("Write where it is to be read, such as env:HF_TOKEN; there are {}.", first.join(", ")))
+}
+
+/// What is wrong with a secret's reference.
+pub(crate) fn misread(secret: &Secret) -> Option<Diagnostic> {
+    let (scheme, rest) = secret.secret.split_once(':').unwrap_or((secret.secret.as_str(), ""));
+    let known = SCHEMES.map(|(scheme, _)| scheme);
+    if known.contains(&scheme) && !rest.is_empty() {
+        return None;
+    }
+    let mut finding = Diagnostic::error("unknown-secret", "this does not say where the secret is to be read");
+    finding.help = match known.contains(&scheme) {
+        true => Some(format!("Name it after the colon: {scheme}:NAME.")),
+        false => suggest::help(scheme, known),
+    };
+    Some(finding.why("A reference is a word, a colon and a name, such as env:HF_TOKEN."))
 }

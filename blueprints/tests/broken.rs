@@ -56,7 +56,13 @@ fn wrong_values_from_the_command_line() {
 
 #[test]
 fn modules_that_do_not_run_on_the_target() {
-    insta::assert_snapshot!(outcome(setup::EXAMPLE.as_bytes(), &[], None, &[]).text());
+    let module = ModuleSource {
+        name: "here",
+        document: "here/module.yaml",
+        text: "module: here\ntargets: { local: { outputs: { name: x } } }\n",
+    };
+    let blueprint = "forge: v1\nname: far\ntarget: aws\nmodules:\n  a: { use: here }\n  b: { use: here }\n";
+    insta::assert_snapshot!(outcome(blueprint.as_bytes(), &[], None, &[module]).text());
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use crate::failure::Failure;
 use crate::ui::Ui;
-use forge_blueprints::{Expanded, ModuleSource, Override, Request, Target, expand};
+use forge_blueprints::{Document, Expanded, ModuleSource, Override, Request, Target, expand, yaml};
 use forge_engine::address::Deployment;
 use forge_engine::diag::{Diagnostic, has_errors};
 use forge_engine::kind::Kinds;
@@ -13,7 +13,7 @@ use forge_modules::local::{self, Local};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// The directory beside a blueprint that holds all that forge writes.
@@ -37,6 +37,9 @@ pub(crate) struct Current {
     pub(crate) target: String,
     /// Variables that the command line set.
     pub(crate) vars: BTreeMap<String, String>,
+    /// Files of variables that the command line named, in full.
+    #[serde(default)]
+    pub(crate) var_files: Vec<PathBuf>,
     /// Address of the bucket, once there is one.
     pub(crate) bucket: Option<String>,
 }
@@ -52,6 +55,9 @@ pub(crate) struct BlueprintArgs {
     /// Set a variable
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = parse_variable)]
     pub(crate) vars: Vec<(String, String)>,
+    /// Set variables from a YAML or JSON file; the last one given wins, and --var overrides them all
+    #[arg(long = "var-file", value_name = "FILE")]
+    pub(crate) var_files: Vec<PathBuf>,
 }
 
 fn parse_variable(text: &str) -> Result<(String, String), String> {
@@ -69,6 +75,15 @@ pub(crate) struct Project {
     file: String,
     target: Option<String>,
     vars: BTreeMap<String, String>,
+    var_files: Vec<PathBuf>,
+}
+
+/// A file that is a document, read as far as it can be one.
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // One byte too many is enough to see that it is too large.
+    std::fs::File::open(path)?.take(yaml::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// How the agent's command line is reached from this program.
@@ -171,14 +186,15 @@ impl Project {
             };
             // What was set for it when it was put up still holds, unless it is said anew.
             let earlier = Current::load(parent)?.filter(|current| current.blueprint == file);
-            return Ok(Self::with(parent.to_owned(), shown, file.to_owned(), earlier, arguments, given));
+            return Ok(Self::with(directory, parent.to_owned(), shown, file.to_owned(), earlier, arguments, given));
         }
         let earlier = Current::load(directory)?;
         let file = earlier.as_ref().map_or_else(|| DEFAULT_BLUEPRINT.to_owned(), |current| current.blueprint.clone());
-        Ok(Self::with(directory.to_owned(), PathBuf::from(&file), file, earlier, arguments, given))
+        Ok(Self::with(directory, directory.to_owned(), PathBuf::from(&file), file, earlier, arguments, given))
     }
 
     fn with(
+        working: &Path,
         directory: PathBuf,
         shown: PathBuf,
         file: String,
@@ -186,12 +202,17 @@ impl Project {
         arguments: &BlueprintArgs,
         given: BTreeMap<String, String>,
     ) -> Self {
-        let (target, mut vars) = match earlier {
-            Some(current) => (Some(current.target), current.vars),
-            None => (None, BTreeMap::new()),
+        let (target, mut vars, mut var_files) = match earlier {
+            Some(current) => (Some(current.target), current.vars, current.var_files),
+            None => (None, BTreeMap::new(), Vec::new()),
         };
         vars.extend(given);
-        Self { directory, shown, file, target: arguments.target.clone().or(target), vars }
+        if !arguments.var_files.is_empty() {
+            // Found again from wherever the next command is run.
+            let full = |file: &PathBuf| std::path::absolute(working.join(file)).unwrap_or_else(|_| file.clone());
+            var_files = arguments.var_files.iter().map(full).collect();
+        }
+        Self { directory, shown, file, target: arguments.target.clone().or(target), vars, var_files }
     }
 
     /// Reads and checks the blueprint; warnings are shown.
@@ -209,18 +230,29 @@ impl Project {
     /// Reads and checks the blueprint.
     pub(crate) fn check(&self) -> Result<(forge_blueprints::Sources, Option<Expanded>, Vec<Diagnostic>), Failure> {
         let path = self.directory.join(&self.file);
-        let bytes = std::fs::read(&path).map_err(|error| {
+        let bytes = read_bounded(&path).map_err(|error| {
             Failure::new(format!("{} cannot be read", self.shown.display()))
                 .because(&error)
                 .help("`forge init` writes a blueprint to begin with.")
         })?;
+        let read = |file: &PathBuf| {
+            let bytes = read_bounded(file).map_err(|error| {
+                Failure::new(format!("{} cannot be read", file.display()))
+                    .because(&error)
+                    .help("It was given as --var-file, now or at the last `forge up`.")
+            })?;
+            Ok((file.display().to_string(), bytes))
+        };
+        let var_files: Vec<(String, Vec<u8>)> = self.var_files.iter().map(read).collect::<Result<_, Failure>>()?;
+        let var_files: Vec<_> = var_files.iter().map(|(name, bytes)| Document { name, bytes }).collect();
         let environment: Vec<(String, String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter_map(|(name, value)| Some((name.strip_prefix(VARIABLE_PREFIX)?.to_owned(), value, name.clone())))
             .collect();
-        let mut overrides: Vec<Override<'_>> =
+        let environment: Vec<Override<'_>> =
             environment.iter().map(|(name, text, origin)| Override { name, text, origin }).collect();
-        overrides.extend(self.vars.iter().map(|(name, text)| Override { name, text, origin: "--var" }));
+        let overrides: Vec<Override<'_>> =
+            self.vars.iter().map(|(name, text)| Override { name, text, origin: "--var" }).collect();
         let documents: Vec<String> =
             forge_modules::MODULES.iter().map(|module| format!("modules/{}/module.yaml", module.name)).collect();
         let modules: Vec<_> = forge_modules::MODULES
@@ -233,9 +265,12 @@ impl Project {
         let (sources, expanded, findings) = expand(&Request {
             name: &self.shown.to_string_lossy(),
             bytes: &bytes,
+            environment: &environment,
+            var_files: &var_files,
             overrides: &overrides,
             target: self.target.as_deref(),
             modules: &modules,
+            files: &|file| read_bounded(&self.directory.join(file)).map_err(|error| error.to_string()),
             kinds: &nowhere,
         });
         debug_assert!(expanded.is_some() || has_errors(&findings));
@@ -250,6 +285,7 @@ impl Project {
             deployment: expanded.name.clone(),
             target: expanded.target.name().to_owned(),
             vars: self.vars.clone(),
+            var_files: self.var_files.clone(),
             bucket: None,
         }
     }

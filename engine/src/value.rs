@@ -5,6 +5,7 @@
 //! then every resource that it refers to has finished.
 
 use crate::address::Address;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -30,6 +31,23 @@ pub enum Value {
     Output(Output),
     /// Text with unknown parts, joined without a separator.
     Concat(Vec<Value>),
+    /// A secret. Only its reference is ever held here.
+    Secret(Secret),
+}
+
+/// Where a secret is to be read, by whoever uses it and no earlier: `env:HF_TOKEN`, `file:/run/token`,
+/// `aws-sm:NAME`, `ssm:/NAME`. State, journal, plan and logs hold this reference and never what it leads to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// The reference. In JSON a secret is `{"secret": "env:HF_TOKEN"}`.
+    pub secret: String,
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "secret({})", self.secret)
+    }
 }
 
 /// An output of a resource: `network.vpc` and `id`.
@@ -69,7 +87,7 @@ impl Value {
             }
             Self::List(items) | Self::Concat(items) => items.iter().for_each(|item| item.collect_outputs(found)),
             Self::Map(entries) => entries.values().for_each(|item| item.collect_outputs(found)),
-            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) => {}
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) | Self::Secret(_) => {}
         }
     }
 
@@ -102,6 +120,7 @@ impl Value {
                 }
                 Json::String(text)
             }
+            Self::Secret(secret) => serde_json::json!({"secret": secret.secret}),
         })
     }
 

@@ -3,7 +3,10 @@
 //! A module is a directory with a `module.yaml`; those here are embedded in the binary ([`MODULES`]). Kinds are grouped by
 //! target, one file each: one more kind is a file and a line in its target's `kinds`.
 
+pub mod aws;
+pub mod host;
 pub mod local;
+pub mod planned;
 
 /// A module that is embedded in the binary.
 #[derive(Debug, Clone, Copy)]
@@ -22,4 +25,15 @@ macro_rules! modules {
     };
 }
 
-modules!["eks", "fsx-lustre", "gpu-nodes", "s3", "vpc"];
+modules![
+    "capacity-block",
+    "cpu-nodes",
+    "eks",
+    "fsx-lustre",
+    "gpu-nodes",
+    "node-pool",
+    "placement",
+    "s3",
+    "trainium-nodes",
+    "vpc",
+];

@@ -1,27 +1,33 @@
-//! Modules that need each other in a circle.
+//! Things that need each other in a circle.
 
-use crate::blueprint::Used;
 use crate::expr::{Evaluator, root_of};
 use crate::order;
-use crate::shape::Findings;
+use crate::shape::{Findings, Place};
 use forge_engine::diag::{At, Diagnostic};
 use std::collections::BTreeMap;
 
-/// Reports each cycle at the reference by which its first module needs its second.
+/// Something that others may need: where it stands, and what in it may need others.
+#[derive(Debug)]
+pub(crate) struct Item<'p, 'a> {
+    pub(crate) place: &'p Place<'a>,
+    pub(crate) parts: Vec<&'p Place<'a>>,
+}
+
+/// Reports each cycle at the reference by which its first member needs its second.
 pub(crate) fn report(
     cycles: &[Vec<String>],
-    modules: &BTreeMap<&str, Used<'_>>,
+    items: &BTreeMap<String, Item<'_, '_>>,
     evaluator: &Evaluator,
     out: &mut Findings,
 ) {
     for cycle in cycles {
         let mut places = cycle.iter().enumerate().filter_map(|(index, name)| {
             let needs = cycle.get(index + 1).or(cycle.first())?;
-            Some((needs, reference(modules.get(name.as_str())?, needs, evaluator)))
+            Some((needs, reference(items.get(name)?, needs, evaluator)))
         });
         let summary = match cycle.len() {
-            1 => format!("a module needs itself: {}", order::show(cycle)),
-            _ => format!("modules need each other in a circle: {}", order::show(cycle)),
+            1 => format!("something needs itself: {}", order::show(cycle)),
+            _ => format!("these need each other in a circle: {}", order::show(cycle)),
         };
         let Some((needs, at)) = places.next() else { continue };
         let mut finding = Diagnostic::error("cycle", summary).at(at, format!("needs `{needs}`"));
@@ -32,10 +38,18 @@ pub(crate) fn report(
     }
 }
 
-/// Where a module refers to another: the entry of `with`, or the module itself when the need is not written out.
-fn reference(used: &Used<'_>, needs: &str, evaluator: &Evaluator) -> At {
-    used.with
+/// The name by which the graph knows what a reference leads to.
+pub(crate) fn node_of(reference: &str) -> String {
+    match reference.strip_prefix("lets.") {
+        Some(rest) => format!("lets.{}", root_of(rest)),
+        None => root_of(reference).to_owned(),
+    }
+}
+
+/// Where an item refers to another: the part that does, or the item itself when the need is not written out.
+fn reference(item: &Item<'_, '_>, needs: &str, evaluator: &Evaluator) -> At {
+    item.parts
         .iter()
-        .find(|(_, place)| evaluator.references(place.value).iter().any(|reference| root_of(reference) == needs))
-        .map_or_else(|| used.place.key_at(), |(_, place)| place.value_at())
+        .find(|part| evaluator.references(part.value).iter().any(|reference| node_of(reference) == needs))
+        .map_or_else(|| item.place.key_at(), |part| part.value_at())
 }

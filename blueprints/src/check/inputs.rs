@@ -1,31 +1,44 @@
-//! What a blueprint passes to a module against what the module takes.
+//! What is passed to a module against what the module takes.
 
-use crate::blueprint::Used;
-use crate::expr::{Evaluator, Scope, sole_name};
+use crate::expr::{Evaluator, Named, Scope, Whole};
 use crate::module::{Default, Definition, Input};
 use crate::rule::Type;
 use crate::shape::{Findings, unknown_key};
 use crate::sources::Sources;
+use crate::uses::Used;
 use forge_engine::diag::Diagnostic;
 use forge_engine::value::Value;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// What inputs are checked with.
 pub(crate) struct Context<'a> {
-    pub(crate) modules: &'a BTreeMap<&'a str, Used<'a>>,
     pub(crate) scope: &'a Scope,
     pub(crate) evaluator: &'a Evaluator,
     pub(crate) sources: &'a Sources,
 }
 
-/// The value of every input; none for one that has been reported.
+/// What an input is bound to.
+#[derive(Debug, Clone)]
+pub(crate) struct Bound {
+    pub(crate) value: Value,
+    /// The module that it is as a whole, and what it is called where it was passed.
+    pub(crate) whole: Option<Named>,
+}
+
+impl Bound {
+    fn plain(value: Value) -> Option<Self> {
+        Some(Self { value, whole: None })
+    }
+}
+
+/// What every input is bound to; none for one that has been reported.
 pub(crate) fn bind<'a>(
-    name: &str,
-    used: &Used<'a>,
+    used: &Used<'_>,
     definition: &Definition<'a>,
     context: &Context<'_>,
     out: &mut Findings,
-) -> BTreeMap<&'a str, Option<Value>> {
+) -> BTreeMap<&'a str, Option<Bound>> {
     let known: Vec<&str> = definition.inputs.keys().copied().collect();
     for (key, place) in &used.with {
         if !known.contains(key) {
@@ -38,19 +51,22 @@ pub(crate) fn bind<'a>(
         // An entry that is null is as good as absent.
         let value = match used.with.get(key).filter(|place| *place.value != Value::Null) {
             Some(_) => given(key, used, input, context, out),
-            None => absent(name, key, used, input, context, out),
+            None => absent(key, used, input, context, out),
         };
         (*key, value)
     });
     bound.collect()
 }
 
-fn given(key: &str, used: &Used<'_>, input: &Input<'_>, context: &Context<'_>, out: &mut Findings) -> Option<Value> {
+fn given(key: &str, used: &Used<'_>, input: &Input<'_>, context: &Context<'_>, out: &mut Findings) -> Option<Bound> {
     let place = used.with.get(key)?;
-    let value = context.evaluator.evaluate(place, context.scope, context.sources, out)?;
+    let (value, whole) = context.evaluator.evaluate_whole(place, context.scope, context.sources, out)?;
+    if value == Value::Null && input.optional {
+        return Bound::plain(value);
+    }
     if input.rule.kind != Type::Module {
         return match input.rule.check(key, &value) {
-            Ok(()) => Some(value),
+            Ok(()) => Bound::plain(value),
             Err(misfit) => {
                 let mut finding = misfit.finding().at(place.value_at(), "");
                 finding.why = input.description.map(|text| format!("`{key}`: {text}."));
@@ -60,49 +76,44 @@ fn given(key: &str, used: &Used<'_>, input: &Input<'_>, context: &Context<'_>, o
         };
     }
     let wanted = types(input);
-    let (summary, help) = match sole_name(place.value).and_then(|name| Some((name, context.modules.get(name)?))) {
-        Some((_, module)) if input.modules.is_empty() || input.modules.contains(&module.use_name) => {
-            return Some(value);
+    let summary = match whole {
+        Some(whole) if fits(input, &whole.1) => return Some(Bound { value, whole: Some(whole) }),
+        Some((name, whole)) => {
+            let own = whole.types.first().map_or("", String::as_str);
+            format!("`{key}` takes {wanted}, but `{name}` is a module of type {own}")
         }
-        Some((name, module)) => {
-            (format!("`{key}` takes {wanted}, but `{name}` is a module of type {}", module.use_name), None)
-        }
-        None => (format!("`{key}` takes {wanted}, as a whole"), Some(())),
+        None => format!("`{key}` takes {wanted}, as a whole"),
     };
-    let candidates = candidates(input, context);
     let mut finding = Diagnostic::error("wrong-module", summary).at(place.value_at(), "");
-    finding.help = match (candidates.as_slice(), help) {
-        ([], _) => Some(format!("The blueprint has none; add {wanted} under `modules:` and pass it.")),
-        (names, _) => Some(format!("Write {}.", either(names.iter().map(|name| format!("\"${{{name}}}\""))))),
-    };
+    finding.help = Some(match candidates(input, used.name, context.scope).as_slice() {
+        [] => format!("There is none; add {wanted} under `modules:` and pass it."),
+        names => format!("Write {}.", either(names.iter().map(|name| format!("\"${{{name}}}\"")))),
+    });
     out.push(finding);
     None
 }
 
-fn absent(
-    name: &str,
-    key: &str,
-    used: &Used<'_>,
-    input: &Input<'_>,
-    context: &Context<'_>,
-    out: &mut Findings,
-) -> Option<Value> {
+fn absent(key: &str, used: &Used<'_>, input: &Input<'_>, context: &Context<'_>, out: &mut Findings) -> Option<Bound> {
     let missing = |summary: String, help: String| {
         let finding = Diagnostic::error("missing-input", summary).at(used.place.key_at(), "");
         let finding = finding.help(help);
         Diagnostic { why: input.description.map(|text| format!("`{key}`: {text}.")), ..finding }
     };
+    let name = used.name;
     let wanted = types(input);
     match input.default {
-        Default::Value(value) => Some(value.clone()),
-        Default::Only => match candidates(input, context).as_slice() {
-            [] if input.optional => Some(Value::Null),
+        Default::Value(value) => Bound::plain(value.clone()),
+        Default::Only => match candidates(input, used.name, context.scope).as_slice() {
+            [] if input.optional => Bound::plain(Value::Null),
             [] => {
                 let help = format!("Add {wanted} under `modules:`.");
                 out.push(missing(format!("`{name}` needs {wanted}, and the blueprint has none"), help));
                 None
             }
-            [only] => context.scope.value(only),
+            [only] => {
+                let whole = context.scope.module(only).map(|whole| ((*only).to_owned(), Rc::clone(whole)));
+                context.scope.value(only).map(|value| Bound { value, whole })
+            }
             several => {
                 let summary = format!("`{name}` needs {wanted}, and the blueprint has {}", several.len());
                 let choices = either(several.iter().map(|name| format!("`{key}: \"${{{name}}}\"`")));
@@ -110,9 +121,9 @@ fn absent(
                 None
             }
         },
-        Default::None if input.optional => Some(Value::Null),
+        Default::None if input.optional => Bound::plain(Value::Null),
         Default::None => {
-            let help = match (input.rule.kind, candidates(input, context).first()) {
+            let help = match (input.rule.kind, candidates(input, used.name, context.scope).first()) {
                 (Type::Module, Some(first)) => format!("Add `{key}: \"${{{first}}}\"` to its `with`."),
                 (Type::Module, None) => format!("Add {wanted} under `modules:` and pass it as `{key}`."),
                 _ => format!("Add `{key}:` to its `with`."),
@@ -123,10 +134,16 @@ fn absent(
     }
 }
 
-/// The blueprint's modules that an input takes.
-pub(crate) fn candidates<'a>(input: &Input<'_>, context: &Context<'a>) -> Vec<&'a str> {
-    let fits = |used: &Used<'_>| input.modules.contains(&used.use_name);
-    context.modules.iter().filter(|(_, used)| fits(used)).map(|(name, _)| *name).collect()
+/// Whether a module of these types is one that the input takes.
+fn fits(input: &Input<'_>, whole: &Whole) -> bool {
+    input.modules.is_empty() || input.modules.iter().any(|wanted| whole.types.iter().any(|name| name == wanted))
+}
+
+/// The names in scope that an input of the module `own` takes; instances of several have to be chosen by hand.
+fn candidates<'a>(input: &Input<'_>, own: &str, scope: &'a Scope) -> Vec<&'a str> {
+    let single = |path: &str| !path.contains('[') && (!path.contains('.') || path.starts_with("inputs."));
+    let fits = scope.modules().filter(|(path, whole)| *path != own && single(path) && fits(input, whole));
+    fits.map(|(path, _)| path).collect()
 }
 
 fn types(input: &Input<'_>) -> String {

@@ -3,3 +3,4 @@
 pub(crate) mod cycle;
 pub(crate) mod inputs;
 pub(crate) mod spec;
+pub(crate) mod unused;

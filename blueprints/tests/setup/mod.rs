@@ -86,8 +86,19 @@ macro_rules! module {
     };
 }
 
-pub(crate) const MODULES: [ModuleSource<'static>; 5] =
-    [module!("vpc"), module!("s3"), module!("fsx-lustre"), module!("eks"), module!("gpu-nodes")];
+/// The modules that forge ships.
+pub(crate) const MODULES: [ModuleSource<'static>; 10] = [
+    module!("capacity-block"),
+    module!("cpu-nodes"),
+    module!("eks"),
+    module!("fsx-lustre"),
+    module!("gpu-nodes"),
+    module!("node-pool"),
+    module!("placement"),
+    module!("s3"),
+    module!("trainium-nodes"),
+    module!("vpc"),
+];
 
 /// The example of the language's documentation.
 pub(crate) const EXAMPLE: &str = include_str!("../example.yaml");
@@ -110,6 +121,30 @@ impl Outcome {
     }
 }
 
+/// A blueprint's outcome on this machine with files beside it.
+pub(crate) fn with_files(text: &str, files: &[(&str, &str)]) -> Outcome {
+    let read = |path: &str| {
+        let found = files.iter().find(|(name, _)| *name == path).map(|(_, text)| text.as_bytes().to_vec());
+        found.ok_or_else(|| format!("there is no file {path}"))
+    };
+    outcome_of(&Request {
+        name: "blueprint.yaml",
+        bytes: text.as_bytes(),
+        environment: &[],
+        var_files: &[],
+        overrides: &[],
+        target: Some("local"),
+        modules: &MODULES,
+        files: &read,
+        kinds: &kinds,
+    })
+}
+
+pub(crate) fn outcome_of(request: &Request<'_>) -> Outcome {
+    let (sources, expanded, findings) = expand(request);
+    Outcome { sources, expanded, findings }
+}
+
 pub(crate) fn outcome(
     bytes: &[u8],
     overrides: &[Override<'_>],
@@ -117,9 +152,18 @@ pub(crate) fn outcome(
     extra: &[ModuleSource<'_>],
 ) -> Outcome {
     let modules: Vec<ModuleSource<'_>> = MODULES.iter().chain(extra).copied().collect();
-    let request = Request { name: "blueprint.yaml", bytes, overrides, target, modules: &modules, kinds: &kinds };
-    let (sources, expanded, findings) = expand(&request);
-    Outcome { sources, expanded, findings }
+    let request = Request {
+        name: "blueprint.yaml",
+        bytes,
+        environment: &[],
+        var_files: &[],
+        overrides,
+        target,
+        modules: &modules,
+        files: &|path| Err(format!("there is no file {path}")),
+        kinds: &kinds,
+    };
+    outcome_of(&request)
 }
 
 /// A blueprint's outcome on this machine.

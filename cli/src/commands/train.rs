@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .ok_or_else(|| Failure::usage(format!("{text}: a variable is set as NAME=VALUE")))
     });
-    let blueprint = BlueprintArgs { blueprint: None, target: None, vars: vars.collect::<Result<_, _>>()? };
+    let blueprint = BlueprintArgs { blueprint: None, target: None, vars: vars.collect::<Result<_, _>>()?, var_files: Vec::new() };
     let expanded = Project::find(&setting.directory, &blueprint)?.expand(ui)?;
     let job = pick(&expanded, arguments.job.as_deref())?;
     let bus = Bus::of(&setting.directory)?;
@@ -128,6 +128,7 @@ async fn submit(
         command: job.command.iter().chain(extra).cloned().collect(),
         workdir: job.workdir.clone(),
         env,
+        secrets: job.secrets.iter().map(|(name, secret)| (name.clone(), secret.secret.clone())).collect(),
         package: Package { key: String::new(), sha256: sha256(archive), bytes: archive.len() as u64 },
         nodes: count("nodes")?,
         workers_per_node: count("workers_per_node")?,

@@ -126,6 +126,7 @@ fn value(value: &Value) -> String {
         Value::String(value) => value.clone(),
         Value::Output(output) => return format!("(known after apply: {output})"),
         Value::Concat(_) => return "(known after apply)".to_owned(),
+        Value::Secret(secret) => return secret.to_string(),
         Value::List(items) => format!("[{}]", items.iter().map(self::value).collect::<Vec<_>>().join(", ")),
         Value::Map(entries) => {
             let entries = entries.iter().map(|(key, item)| format!("{key}: {}", self::value(item)));

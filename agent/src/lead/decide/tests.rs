@@ -13,6 +13,7 @@ fn spec() -> RunSpec {
         command: vec!["true".into()],
         workdir: None,
         env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
         package: Package { key: String::new(), sha256: String::new(), bytes: 0 },
         nodes: 2,
         workers_per_node: 1,

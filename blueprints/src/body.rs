@@ -1,0 +1,669 @@
+//! Working out what a blueprint, or a module on its target, declares.
+//!
+//! Lets, modules and resources may refer to each other in any order; each is worked out after those that it needs.
+//! A resource needs nothing but what its own `when` and `for_each` say, because what others refer to is an output, known by
+//! its name alone; the specifications are evaluated last. Modules are worked out in the same way, one inside the other.
+//!
+//! A finding in a module is about two documents: it points at the place where the module is used, where the reader can
+//! act, and shows the place in the module beside it; and so on outwards, for modules inside modules.
+
+use crate::check::cycle::{self, Item};
+use crate::check::inputs::{self, Bound};
+use crate::check::spec::{self, Shape};
+use crate::expr::{Evaluator, Key, Scope, Whole, root_of};
+use crate::module::{Body, Check, Declared, Default, Definition};
+use crate::order;
+use crate::shape::{Findings, Place, describe};
+use crate::sources::Sources;
+use crate::suggest;
+use crate::target::Target;
+use crate::uses::Used;
+use forge_engine::address::Address;
+use forge_engine::diag::{At, Diagnostic, DocumentId, Label, Severity, Step};
+use forge_engine::kind::Kinds;
+use forge_engine::resource::Resource;
+use forge_engine::value::{Output, Value};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What everything is worked out with.
+pub(crate) struct World<'a> {
+    pub(crate) definitions: &'a BTreeMap<String, Definition<'a>>,
+    /// Everything that `use:` may say.
+    pub(crate) known: Vec<&'a str>,
+    /// Why directories that `use:` names could not be read.
+    pub(crate) unreadable: &'a BTreeMap<String, (String, String)>,
+    /// Modules with errors of their own, which have been reported.
+    pub(crate) broken: &'a BTreeSet<String>,
+    pub(crate) target: Option<(Target, Kinds)>,
+    pub(crate) settings: Arc<Value>,
+    pub(crate) deployment: Arc<Value>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) evaluator: &'a Evaluator,
+    pub(crate) sources: &'a Sources,
+    /// The values of the documents that findings may be in.
+    pub(crate) documents: BTreeMap<DocumentId, &'a Value>,
+    /// The shape of each kind's specification, read once.
+    pub(crate) shapes: RefCell<BTreeMap<String, Rc<Shape>>>,
+    /// Modules that were passed without being named.
+    pub(crate) picked: RefCell<BTreeSet<String>>,
+}
+
+/// What a body comes to.
+#[derive(Debug, Default)]
+pub(crate) struct Built {
+    pub(crate) resources: Vec<Resource>,
+    /// Where each resource is declared.
+    pub(crate) declared: BTreeMap<Address, At>,
+    pub(crate) outputs: BTreeMap<String, Value>,
+    /// Outputs without a value, because of errors that have been reported.
+    pub(crate) broken: Vec<String>,
+    pub(crate) notes: Vec<String>,
+    /// The outputs of each module in it, by its address.
+    pub(crate) modules: BTreeMap<String, BTreeMap<String, Value>>,
+    /// The modules that each module in it refers to.
+    pub(crate) edges: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Where a body stands.
+#[derive(Clone, Default)]
+pub(crate) struct Frame {
+    /// The address of the module; empty for the blueprint.
+    pub(crate) path: String,
+    /// The modules around it, outermost first, by their canonical names.
+    stack: Vec<String>,
+    /// Where the blueprint asks for it.
+    origin: Option<At>,
+    protect: bool,
+}
+
+/// A resource that is wanted, and what tells it from others of its name.
+struct Wanted<'b, 'a> {
+    declared: &'b Declared<'a>,
+    address: Address,
+    each: Option<(Key, Value)>,
+}
+
+impl<'a> World<'a> {
+    /// Works out a body; its names join the scope.
+    pub(crate) fn build(&self, body: &Body<'a>, frame: &Frame, scope: &mut Scope, out: &mut Findings) -> Built {
+        let mut built = Built::default();
+        let items = items(body);
+        for name in body.modules.values().map(|used| used.name).chain(body.resources.keys().copied()) {
+            scope.set(name, Value::Map(BTreeMap::new()), "output");
+            scope.set_broken(name);
+        }
+        for used in body.modules.values().filter(|used| used.key.is_none() && used.for_each.is_none()) {
+            if let Some(definition) = self.definitions.get(&used.canonical) {
+                let whole = Whole { address: address(frame, used.name, None), types: definition.types.clone() };
+                scope.set_module(used.name, Rc::new(whole));
+            }
+        }
+        for name in &body.broken {
+            scope.set(name, Value::Null, "output");
+            scope.set_broken(*name);
+        }
+        let nothing = body.lets.keys().map(|name| ((*name).to_owned(), Value::Null)).collect();
+        scope.set("lets", Value::Map(nothing), "entry");
+        body.lets.keys().for_each(|name| scope.set_broken(format!("lets.{name}")));
+        let needs = self.needs(body, &items);
+        let order = order::order(&needs);
+        cycle::report(&order.cycles, &items, self.evaluator, out);
+        let circular: BTreeSet<&String> = order.cycles.iter().flatten().collect();
+        let mut wanted = Vec::new();
+        let mut addresses: BTreeMap<&str, Vec<Address>> = BTreeMap::new();
+        for name in &order.names {
+            if let Some((key, place)) = name.strip_prefix("lets.").and_then(|key| body.lets.get_key_value(key)) {
+                self.let_(key, place, scope, out);
+            } else if let Some((name, declared)) = body.resources.get_key_value(name.as_str()) {
+                let instances = self.declare(name, declared, frame, scope, out);
+                addresses.entry(name).or_default().extend(instances.iter().map(|wanted| wanted.address.clone()));
+                wanted.extend(instances);
+            } else {
+                let group: Vec<&Used<'a>> = body.modules.values().filter(|used| used.name == name).collect();
+                let Some(first) = group.first() else { continue };
+                let known =
+                    if frame.path.is_empty() { needs.get(name).cloned().unwrap_or_default() } else { BTreeSet::new() };
+                let made = self.group(first.name, &group, frame, scope, &addresses, circular.contains(name), out);
+                addresses.entry(first.name).or_default().extend(made.resources.iter().map(|r| r.address.clone()));
+                if frame.path.is_empty() {
+                    built.edges.insert(name.clone(), known);
+                }
+                built.take(made);
+            }
+        }
+        for wanted in wanted {
+            if let Some(resource) = self.resource(&wanted, frame, scope, &addresses, out) {
+                built.declared.insert(resource.address.clone(), wanted.declared.place.key_at());
+                built.resources.push(resource);
+            }
+        }
+        self.outputs(body, frame, scope, &mut built, out);
+        built
+    }
+
+    fn outputs(&self, body: &Body<'_>, frame: &Frame, scope: &Scope, built: &mut Built, out: &mut Findings) {
+        for (name, place) in &body.outputs {
+            match self.evaluate(place, scope, out) {
+                Some(value) => built.outputs.insert((*name).to_owned(), value),
+                None => {
+                    built.broken.push((*name).to_owned());
+                    built.outputs.insert((*name).to_owned(), Value::Null)
+                }
+            };
+        }
+        for note in &body.notes {
+            if note.when.as_ref().is_none_or(|when| self.holds(when, scope, out) == Some(true))
+                && let Some(said) = self.evaluate(&note.say, scope, out)
+            {
+                match said {
+                    Value::String(text) => built.notes.push(format!("{}: {text}", frame.path)),
+                    other => {
+                        let summary = format!("a note must be known text, not {}", describe(&other));
+                        out.push(Diagnostic::error("wrong-type", summary).at(note.say.value_at(), ""));
+                    }
+                }
+            }
+        }
+    }
+
+    fn evaluate(&self, place: &Place<'_>, scope: &Scope, out: &mut Findings) -> Option<Value> {
+        self.evaluator.evaluate(place, scope, self.sources, out)
+    }
+
+    fn holds(&self, place: &Place<'_>, scope: &Scope, out: &mut Findings) -> Option<bool> {
+        self.evaluator.holds(place, scope, self.sources, out)
+    }
+
+    /// What each let, module and resource needs.
+    fn needs(&self, body: &Body<'_>, items: &BTreeMap<String, Item<'_, '_>>) -> BTreeMap<String, BTreeSet<String>> {
+        let mut needs: BTreeMap<String, BTreeSet<String>> = items
+            .iter()
+            .map(|(name, item)| {
+                let references = item.parts.iter().flat_map(|part| self.evaluator.references(part.value));
+                (name.clone(), references.map(|reference| cycle::node_of(&reference)).collect())
+            })
+            .collect();
+        for used in body.modules.values() {
+            let Some(needs) = needs.get_mut(used.name) else { continue };
+            needs.extend(used.depends_on.iter().map(|(name, _)| (*name).to_owned()));
+            let Some(definition) = self.definitions.get(&used.canonical) else { continue };
+            for (key, input) in &definition.inputs {
+                if !matches!(input.default, Default::Only) || used.with.contains_key(key) {
+                    continue;
+                }
+                let fits = body.modules.values().filter(|other| {
+                    let types = self.definitions.get(&other.canonical).map(|definition| &definition.types);
+                    input
+                        .modules
+                        .iter()
+                        .any(|wanted| types.is_some_and(|types| types.iter().any(|name| name == wanted)))
+                });
+                let fits: Vec<String> = fits.map(|other| other.name.to_owned()).collect();
+                self.picked.borrow_mut().extend(fits.iter().cloned());
+                needs.extend(fits);
+            }
+        }
+        needs
+    }
+
+    fn let_(&self, name: &str, place: &Place<'_>, scope: &mut Scope, out: &mut Findings) {
+        let path = format!("lets.{name}");
+        if let Some((value, whole)) = self.evaluator.evaluate_whole(place, scope, self.sources, out) {
+            scope.put("lets", name, value);
+            scope.unbreak(&path);
+            if let Some((_, whole)) = whole {
+                scope.set_module(path, whole);
+            }
+        }
+    }
+
+    /// All instances of one name.
+    #[allow(clippy::too_many_arguments)] // Each is one thing; a struct of them would be used here alone.
+    fn group(
+        &self,
+        name: &str,
+        group: &[&Used<'a>],
+        frame: &Frame,
+        scope: &mut Scope,
+        addresses: &BTreeMap<&str, Vec<Address>>,
+        circular: bool,
+        out: &mut Findings,
+    ) -> Built {
+        let mut all = Built::default();
+        let mut instances: Vec<(Option<Key>, Value)> = Vec::new();
+        let mut complete = true;
+        let mut repeated = false;
+        for used in group {
+            let mut each: Vec<(Option<Key>, Option<Value>)> = vec![(used.key.clone(), None)];
+            repeated |= used.key.is_some();
+            if let Some(place) = &used.for_each {
+                repeated = true;
+                match self.evaluator.items(place, scope, self.sources, out) {
+                    Some(items) => {
+                        each = items.each().into_iter().map(|(key, value)| (Some(key), Some(value))).collect();
+                    }
+                    None => {
+                        complete = false;
+                        continue;
+                    }
+                }
+            }
+            for (key, value) in each {
+                let mut own = scope.clone();
+                if let (Some(key), Some(value)) = (&key, value) {
+                    own.set_each(key, value);
+                }
+                match used.when.as_ref().map(|when| self.holds(when, &own, out)) {
+                    None | Some(Some(true)) => {}
+                    Some(Some(false)) => {
+                        if key.is_none() {
+                            instances.push((None, Value::Null));
+                        }
+                        continue;
+                    }
+                    Some(None) => {
+                        complete = false;
+                        continue;
+                    }
+                }
+                let depends_on = self.depends_on(&used.depends_on, addresses, out);
+                let Some(mut built) = self.one(used, key.as_ref(), frame, &own, out) else {
+                    complete = false;
+                    continue;
+                };
+                for resource in &mut built.resources {
+                    resource.depends_on.extend(depends_on.iter().cloned());
+                }
+                let path = match &key {
+                    None => name.to_owned(),
+                    Some(Key::Index(_)) => format!("{name}[{}]", instances.len()),
+                    Some(Key::Name(key)) => format!("{name}.{key}"),
+                };
+                built.broken.iter().for_each(|output| scope.set_broken(format!("{path}.{output}")));
+                let types = self.definitions.get(&used.canonical).map(|found| found.types.clone());
+                let whole = Whole { address: address(frame, name, key.as_ref()), types: types.unwrap_or_default() };
+                all.modules.insert(whole.address.clone(), built.outputs.clone());
+                scope.set_module(path, Rc::new(whole));
+                instances.push((key, Value::Map(std::mem::take(&mut built.outputs))));
+                all.take(built);
+            }
+        }
+        if complete && !circular {
+            scope.mend(name, together(instances, repeated), "output");
+        }
+        all
+    }
+
+    /// One instance of a module; none when it has no outputs to offer because of an error that has been reported.
+    fn one(
+        &self,
+        used: &Used<'a>,
+        key: Option<&Key>,
+        frame: &Frame,
+        scope: &Scope,
+        out: &mut Findings,
+    ) -> Option<Built> {
+        let Some(definition) = self.definitions.get(&used.canonical) else {
+            self.unknown_module(used, out);
+            // An unknown module's inputs are unknown too; the references in them are checked all the same.
+            for place in used.with.values() {
+                self.evaluate(place, scope, out);
+            }
+            return None;
+        };
+        if frame.stack.contains(&used.canonical) {
+            let mut circle: Vec<&str> = frame.stack.iter().map(String::as_str).collect();
+            circle.push(&used.canonical);
+            let finding =
+                Diagnostic::error("module-recursion", format!("a module uses itself: {}", circle.join(" -> ")))
+                    .at(used.use_place.value_at(), "")
+                    .why("There would be no end of it.");
+            out.push(finding);
+            return None;
+        }
+        let context = inputs::Context { scope, evaluator: self.evaluator, sources: self.sources };
+        let bound = inputs::bind(used, definition, &context, out);
+        let (target, _) = self.target.as_ref()?;
+        let Some(body) = definition.targets.get(target.name()) else {
+            let summary = format!("the module {} does not run on {target}", used.use_name);
+            let has: Vec<&str> = definition.targets.keys().copied().collect();
+            let finding = Diagnostic::error("wrong-target", summary)
+                .at(used.use_place.value_at(), "")
+                .help(format!("It runs on: {}.", if has.is_empty() { "nothing".to_owned() } else { has.join(", ") }));
+            out.push(finding);
+            return None;
+        };
+        let mut inside = frame.clone();
+        inside.path = address(frame, used.name, key);
+        inside.stack.push(used.canonical.clone());
+        inside.origin = Some(inside.origin.unwrap_or_else(|| used.place.key_at()));
+        inside.protect |= used.protect;
+        let mut own = self.scope(definition, bound, &inside.path);
+        let mut found = Findings::new();
+        let mut homed = Findings::new();
+        let built = self.build(body, &inside, &mut own, &mut found);
+        for check in definition.checks.iter().chain(&body.checks) {
+            self.check(check, used, &own, &mut found, &mut homed);
+        }
+        out.extend(found.into_iter().map(|finding| self.home(finding, used, None)));
+        out.extend(homed);
+        Some(built)
+    }
+
+    fn unknown_module(&self, used: &Used<'_>, out: &mut Findings) {
+        if self.broken.contains(&used.canonical) {
+            return;
+        }
+        if let Some((file, why)) = self.unreadable.get(&used.canonical) {
+            let finding = Diagnostic::error("module-path", format!("{file} cannot be read"))
+                .at(used.use_place.value_at(), "")
+                .why(format!("{why}."))
+                .help("`use: ./dir` means the directory beside this file that holds the module's module.yaml.");
+            out.push(finding);
+            return;
+        }
+        let summary = format!("there is no module `{}`", used.use_name);
+        let mut finding = Diagnostic::error("unknown-module", summary).at(used.use_place.value_at(), "");
+        finding.help = match used.use_name.contains('/') {
+            true => Some("A module of your own is named by a path that starts with ./ or ../".to_owned()),
+            false => suggest::help(used.use_name, self.known.iter().copied()),
+        };
+        out.push(finding);
+    }
+
+    fn scope(&self, definition: &Definition<'_>, bound: BTreeMap<&str, Option<Bound>>, path: &str) -> Scope {
+        let mut scope = Scope::default();
+        let mut values = BTreeMap::new();
+        for (name, bound) in bound {
+            let path = format!("inputs.{name}");
+            match bound {
+                Some(Bound { value, whole }) => {
+                    values.insert(name.to_owned(), value);
+                    if let Some((_, whole)) = whole {
+                        scope.set_module(path, whole);
+                    }
+                }
+                None => {
+                    values.insert(name.to_owned(), Value::Null);
+                    scope.set_broken(path);
+                }
+            }
+        }
+        scope.set("inputs", Value::Map(values), "input");
+        scope.set("target", Arc::clone(&self.settings), "setting");
+        scope.set("deployment", Arc::clone(&self.deployment), "part");
+        let name: String = path.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let name = name.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
+        scope.set("module", Value::Map([("name".to_owned(), Value::String(name))].into()), "part");
+        scope.set("data", Arc::clone(&definition.data), "entry");
+        scope
+    }
+
+    /// A rule of a module.
+    fn check(&self, check: &Check<'_>, used: &Used<'_>, scope: &Scope, found: &mut Findings, homed: &mut Findings) {
+        let mut inner = Findings::new();
+        let holds = self.holds(&check.that, scope, &mut inner);
+        if let Some(unknown) = inner.iter().find(|finding| finding.id == "unknown-value") {
+            let mut finding =
+                Diagnostic::warning("check-deferred", "a rule of the module cannot be checked before apply");
+            finding.severity = Severity::Note;
+            let finding = finding.at(check.that.value_at(), "").why(format!("{}.", unknown.summary));
+            homed.push(self.home(finding, used, check.at));
+            return;
+        }
+        found.append(&mut inner);
+        if holds != Some(false) {
+            return;
+        }
+        let text = |place: &Place<'_>, found: &mut Findings| match self.evaluate(place, scope, found)? {
+            Value::String(text) => Some(text),
+            other => {
+                let summary = format!("`{}` must be known text, not {}", place.name(), describe(&other));
+                found.push(Diagnostic::error("wrong-type", summary).at(place.value_at(), ""));
+                None
+            }
+        };
+        let Some(summary) = text(&check.say, found) else { return };
+        let mut finding = Diagnostic::error("check", summary).at(check.that.value_at(), "this does not hold");
+        finding.severity = check.severity;
+        finding.help = check.help.as_ref().and_then(|help| text(help, found));
+        homed.push(self.home(finding, used, check.at));
+    }
+
+    /// Puts a resource's outputs into the scope; the instances that are wanted.
+    fn declare<'b>(
+        &self,
+        name: &str,
+        declared: &'b Declared<'a>,
+        frame: &Frame,
+        scope: &mut Scope,
+        out: &mut Findings,
+    ) -> Vec<Wanted<'b, 'a>> {
+        let each: Vec<Option<(Key, Value)>> = match &declared.for_each {
+            None => vec![None],
+            Some(place) => match self.evaluator.items(place, scope, self.sources, out) {
+                Some(items) => items.each().into_iter().map(Some).collect(),
+                None => return Vec::new(),
+            },
+        };
+        let mut wanted = Vec::new();
+        for each in each {
+            if let Some(when) = &declared.when {
+                let mut own = scope.clone();
+                if let Some((key, value)) = &each {
+                    own.set_each(key, value.clone());
+                }
+                match self.holds(when, &own, out) {
+                    Some(true) => {}
+                    Some(false) => continue,
+                    None => return Vec::new(),
+                }
+            }
+            wanted.push(Wanted {
+                declared,
+                address: Address::new(address(frame, name, each.as_ref().map(|(key, _)| key))),
+                each,
+            });
+        }
+        let Some((_, kinds)) = &self.target else { return Vec::new() };
+        let Some(kind) = kinds.get(declared.kind_name) else {
+            let summary = format!("there is no kind `{}`", declared.kind_name);
+            let mut finding = Diagnostic::error("unknown-kind", summary).at(declared.kind.value_at(), "");
+            let known: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+            finding.help = suggest::help(declared.kind_name, known.iter().copied());
+            out.push(finding);
+            return wanted;
+        };
+        let outputs = |address: &Address| {
+            let output = |name: &&str| {
+                let value = Value::Output(Output { address: address.clone(), name: (*name).to_owned() });
+                ((*name).to_owned(), value)
+            };
+            Value::Map(kind.outputs().iter().map(output).collect())
+        };
+        let instances: Vec<_> = wanted
+            .iter()
+            .map(|wanted| (wanted.each.as_ref().map(|(key, _)| key.clone()), outputs(&wanted.address)))
+            .collect();
+        scope.mend(name, together(instances, declared.for_each.is_some()), "output");
+        wanted
+    }
+
+    fn depends_on(
+        &self,
+        names: &[(&str, Place<'_>)],
+        addresses: &BTreeMap<&str, Vec<Address>>,
+        out: &mut Findings,
+    ) -> BTreeSet<Address> {
+        let mut found = BTreeSet::new();
+        for (name, place) in names {
+            match addresses.get(name) {
+                Some(addresses) => found.extend(addresses.iter().cloned()),
+                None => {
+                    let summary = format!("there is no `{name}` to depend on");
+                    let mut finding = Diagnostic::error("unknown-reference", summary).at(place.value_at(), "");
+                    finding.help = suggest::help(name, addresses.keys().copied());
+                    out.push(finding);
+                }
+            }
+        }
+        found
+    }
+
+    fn resource(
+        &self,
+        wanted: &Wanted<'_, '_>,
+        frame: &Frame,
+        scope: &Scope,
+        addresses: &BTreeMap<&str, Vec<Address>>,
+        out: &mut Findings,
+    ) -> Option<Resource> {
+        let declared = wanted.declared;
+        let mut with = BTreeMap::new();
+        let mut complete = true;
+        let repeated;
+        let scope = match &wanted.each {
+            Some((key, value)) => {
+                let mut own = scope.clone();
+                own.set_each(key, value.clone());
+                repeated = own;
+                &repeated
+            }
+            None => scope,
+        };
+        for (key, field) in declared.with.iter().flat_map(Place::entries) {
+            match self.evaluate(&field, scope, out) {
+                Some(value) => {
+                    with.insert(key.to_owned(), value);
+                }
+                None => complete = false,
+            }
+        }
+        let depends_on = self.depends_on(&declared.depends_on, addresses, out);
+        let (_, kinds) = self.target.as_ref()?;
+        let kind = kinds.get(declared.kind_name).filter(|_| complete)?;
+        let shape = self.shape(declared.kind_name, &**kind);
+        if shape.has("tags") && !self.tags.is_empty() {
+            let own = with.entry("tags".to_owned()).or_insert_with(|| Value::Map(BTreeMap::new()));
+            if let Value::Map(own) = own {
+                for (name, text) in &self.tags {
+                    own.entry(name.clone()).or_insert_with(|| Value::String(text.clone()));
+                }
+            }
+        }
+        let spec = match spec::normal(&**kind, &shape, Value::Map(with)) {
+            Ok(spec) => spec,
+            Err(misfits) => {
+                for misfit in misfits {
+                    let with = declared.with.as_ref().unwrap_or(&declared.place);
+                    let field = misfit.field.as_ref().and_then(|field| with.get(field));
+                    let place = field.as_ref().unwrap_or(with);
+                    let mut finding = Diagnostic::error("bad-spec", misfit.summary).at(place.key_at(), "");
+                    finding.help = misfit.help;
+                    out.push(finding);
+                }
+                return None;
+            }
+        };
+        Some(Resource {
+            address: wanted.address.clone(),
+            kind: declared.kind_name.to_owned(),
+            spec,
+            depends_on,
+            protect: declared.protect || frame.protect,
+            origin: frame.origin.clone(),
+        })
+    }
+
+    fn shape(&self, name: &str, kind: &dyn forge_engine::kind::AnyKind) -> Rc<Shape> {
+        let mut shapes = self.shapes.borrow_mut();
+        Rc::clone(shapes.entry(name.to_owned()).or_insert_with(|| Rc::new(Shape::of(kind))))
+    }
+
+    /// Turns a finding in a module into one where the module is used: at the input that the place in the module uses, or
+    /// else at the use itself.
+    fn home(&self, finding: Diagnostic, used: &Used<'_>, input: Option<&str>) -> Diagnostic {
+        let named = input.and_then(|input| used.with.get(input));
+        let passed = named.or_else(|| {
+            let references = finding.primary.as_ref().map(|label| self.references_at(&label.at)).unwrap_or_default();
+            let inputs = references.iter().filter_map(|reference| reference.strip_prefix("inputs."));
+            inputs.filter_map(|rest| used.with.get(root_of(rest))).next()
+        });
+        let (at, here) = match passed {
+            Some(passed) => (passed.value_at(), format!("passed to `{}` here", used.name)),
+            None => (used.place.key_at(), "used here".to_owned()),
+        };
+        let mut finding = finding;
+        if let Some(Label { at, text }) = finding.primary.take() {
+            let text = match text.is_empty() {
+                true => format!("in module {}", used.use_name),
+                false => format!("in module {}: {text}", used.use_name),
+            };
+            finding = finding.also(at, text);
+        }
+        finding.at(at, here)
+    }
+
+    /// What the expressions at a place refer to.
+    fn references_at(&self, at: &At) -> BTreeSet<String> {
+        let At::Node { document, path, .. } = at else { return BTreeSet::new() };
+        let mut value = self.documents.get(document).copied();
+        for step in &path.0 {
+            value = match (value, step) {
+                (Some(Value::Map(entries)), Step::Key(key)) => entries.get(key),
+                (Some(Value::List(items)), Step::Index(index)) => items.get(*index),
+                _ => None,
+            };
+        }
+        value.map(|value| self.evaluator.references(value)).unwrap_or_default()
+    }
+}
+
+impl Built {
+    fn take(&mut self, other: Self) {
+        self.resources.extend(other.resources);
+        self.declared.extend(other.declared);
+        self.notes.extend(other.notes);
+        self.modules.extend(other.modules);
+    }
+}
+
+/// Everything that can need something, by the name that the graph knows it by.
+fn items<'b, 'a>(body: &'b Body<'a>) -> BTreeMap<String, Item<'b, 'a>> {
+    let mut items: BTreeMap<String, Item<'b, 'a>> =
+        body.lets.iter().map(|(name, place)| (format!("lets.{name}"), Item { place, parts: vec![place] })).collect();
+    for (name, declared) in &body.resources {
+        let parts = declared.when.iter().chain(&declared.for_each).collect();
+        items.insert((*name).to_owned(), Item { place: &declared.place, parts });
+    }
+    for used in body.modules.values() {
+        let item = items.entry(used.name.to_owned()).or_insert(Item { place: &used.place, parts: Vec::new() });
+        item.parts.extend(used.places());
+    }
+    items
+}
+
+/// What several instances are as one value; a single one is itself.
+fn together(instances: Vec<(Option<Key>, Value)>, repeated: bool) -> Value {
+    if !repeated {
+        return instances.into_iter().next().map_or(Value::Null, |(_, value)| value);
+    }
+    if instances.iter().any(|(key, _)| matches!(key, Some(Key::Name(_)))) {
+        let named = instances.into_iter().filter_map(|(key, value)| match key? {
+            Key::Name(name) => Some((name, value)),
+            Key::Index(_) => None,
+        });
+        return Value::Map(named.collect());
+    }
+    Value::List(instances.into_iter().map(|(_, value)| value).collect())
+}
+
+/// The address of something in a body.
+fn address(frame: &Frame, name: &str, key: Option<&Key>) -> String {
+    let dot = if frame.path.is_empty() { "" } else { "." };
+    let key = key.map(ToString::to_string).unwrap_or_default();
+    format!("{}{dot}{name}{key}", frame.path)
+}

@@ -1,0 +1,25 @@
+//! `aws.elastic_ip`: a public IPv4 address that stays (EC2 AllocateAddress).
+
+use super::Tags;
+use crate::planned::Planned;
+use forge_engine::kind::Effect;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What can be chosen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Tags, besides those that forge sets.
+    #[serde(default)]
+    pub tags: Tags,
+}
+
+impl Planned for Spec {
+    const NAME: &'static str = "aws.elastic_ip";
+    const OUTPUTS: &'static [&'static str] = &["id", "address"];
+
+    fn effect(_field: &str, _before: &Self, _after: &Self) -> Effect {
+        Effect::InPlace
+    }
+}

@@ -1,0 +1,68 @@
+//! Target `aws`: what AWS resources may say and what changing them takes. They can be checked and planned in this version,
+//! not made yet ([`crate::planned`]).
+//!
+//! The fields are those that forge's modules use, named as the rest of the language names things; each says what it is
+//! in AWS's own words where those differ. What AWS would leave insecure by default has no field: volumes, file systems and
+//! buckets are always encrypted, instance metadata always needs a session token (IMDSv2), buckets are never public.
+//! Effects follow the update calls of botocore 1.43.106. Names of AWS are unique within an account and region (of IAM and
+//! S3: beyond it), so a replacement under the same name deletes first.
+
+use crate::planned::PlanOnly;
+use forge_engine::kind::Kinds;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Tags of a resource, besides those that forge sets itself.
+pub type Tags = BTreeMap<String, String>;
+
+/// What instances are paid as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Market {
+    /// At the listed price, for as long as wanted; an open or targeted reservation is used the same way.
+    OnDemand,
+    /// Spare capacity that AWS may take back with two minutes' notice.
+    Spot,
+    /// A capacity block that has been bought.
+    CapacityBlock,
+}
+
+macro_rules! kinds {
+    ($($name:ident),* $(,)?) => {
+        $(pub mod $name;)*
+
+        /// The kinds of this target.
+        #[must_use]
+        pub fn kinds() -> Kinds {
+            Kinds::default()$(.with(PlanOnly::<$name::Spec>::new()))*
+        }
+    };
+}
+
+kinds![
+    autoscaling_group,
+    capacity_block,
+    capacity_reservation,
+    eks_access_entry,
+    eks_addon,
+    eks_cluster,
+    eks_nodegroup,
+    eks_pod_identity,
+    elastic_ip,
+    fsx_association,
+    fsx_lustre,
+    iam_role,
+    instance_profile,
+    internet_gateway,
+    launch_template,
+    nat_gateway,
+    oidc_provider,
+    placement_group,
+    route_table,
+    s3_bucket,
+    security_group,
+    subnet,
+    vpc,
+    vpc_endpoint,
+];
