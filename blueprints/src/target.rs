@@ -127,6 +127,9 @@ pub(crate) fn settings(
     settings
 }
 
+/// The keys of a machine.
+const MACHINE: [&str; 5] = ["address", "user", "port", "key", "labels"];
+
 /// A machine that is a text is its address.
 fn spell_out(value: &mut Value) {
     let Value::Map(entries) = value else { return };
@@ -154,7 +157,7 @@ fn check(target: Target, place: &Place<'_>, out: &mut Findings) {
         }
     }
     for machine in place.get("machines").and_then(|machines| machines.list(out)).unwrap_or_default() {
-        if !machine.shape(&["address", "user", "port", "key", "labels"], out) {
+        if !machine.shape(&MACHINE, out) {
             continue;
         }
         for key in ["address", "user", "key"] {

@@ -157,7 +157,7 @@ fn instances_may_be_written_out() {
         outcome.expanded.as_ref().unwrap().desired.resources.iter().map(|r| r.address.to_string()).collect();
     assert_eq!(
         addresses,
-        ["b[0].bucket", "b[1].bucket", "c[\"x y\"].bucket", "gpus.fleet", "f.filesystem", "g.filesystem"]
+        ["b[0].bucket", "b[1].bucket", "c[\"x y\"].bucket", "f.filesystem", "g.filesystem", "gpus.fleet"]
     );
 }
 

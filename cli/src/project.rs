@@ -10,6 +10,7 @@ use forge_engine::address::Deployment;
 use forge_engine::diag::{Diagnostic, has_errors};
 use forge_engine::kind::Kinds;
 use forge_modules::local::{self, Local};
+use forge_modules::{aws, host};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -160,11 +161,17 @@ fn home(directory: &Path, deployment: &str) -> PathBuf {
     directory.join(OWN).join(deployment)
 }
 
+/// Whether a target can only be planned in this version. Then nothing of it exists, and nothing is asked what does.
+pub(crate) fn is_plan_only(target: Target) -> bool {
+    target != Target::Local
+}
+
 /// The kinds of a target, for a deployment whose files are at `home`.
 pub(crate) fn kinds(target: Target, home: &Path) -> Kinds {
     match target {
         Target::Local => local::kinds(&Local { root: home.join("local"), agent: agent_program() }),
-        Target::Aws | Target::Hosts => Kinds::default(),
+        Target::Aws => aws::kinds(),
+        Target::Hosts => host::kinds(),
     }
 }
 

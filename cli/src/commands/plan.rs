@@ -1,7 +1,7 @@
 use super::Setting;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::project::{BlueprintArgs, Project, kinds};
+use crate::project::{BlueprintArgs, Project, is_plan_only, kinds};
 use crate::site::{look, read_state, runtime};
 use crate::view;
 use forge_blueprints::Sources;
@@ -31,6 +31,10 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let plan = plan(desired, &state, &observations, &kinds, &PlanOptions::default())
         .map_err(|findings| Failure::findings(Sources::default(), findings))?;
     view::plan::tell(ui, &expanded.notes);
+    if is_plan_only(expanded.target) {
+        let target = expanded.target;
+        ui.say(format!("target {target} was not asked what is there: this version plans for it as for an empty one"));
+    }
     view::plan::print(ui, &plan, &expanded.notes);
     Ok(if arguments.check && plan.has_changes() { Exit::Changes } else { Exit::Done })
 }

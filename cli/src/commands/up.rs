@@ -1,7 +1,7 @@
 use super::Setting;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::project::{BlueprintArgs, Current, Project, kinds};
+use crate::project::{BlueprintArgs, Current, Project, is_plan_only, kinds};
 use crate::site::{Site, exit_of, runtime};
 use crate::ui::Ui;
 use crate::view;
@@ -26,6 +26,10 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let ui = setting.ui;
     let project = Project::find(&setting.directory, &arguments.blueprint)?;
     let expanded = project.expand(ui)?;
+    if is_plan_only(expanded.target) {
+        let what = format!("target {} can be validated and planned in this version, and not put up yet", expanded.target);
+        return Err(Failure::new(what).help("`forge plan` shows what it would be; --target local runs it on this machine."));
+    }
     view::plan::tell(ui, &expanded.notes);
     let home = project.home(&expanded);
     let runtime = runtime()?;
