@@ -2,7 +2,7 @@
 
 #![allow(dead_code)]
 
-use forge_blueprints::{Expanded, ModuleSource, Override, Request, Sources, Target, expand};
+use forge_blueprints::{Document, Expanded, ModuleSource, Override, Request, Sources, Target, expand};
 use forge_engine::address::Deployment;
 use forge_engine::diag::Diagnostic;
 use forge_engine::kind::{Effect, Kind, KindError, Kinds, Observed, OnIdentifier, Tags};
@@ -171,25 +171,33 @@ pub(crate) fn local(text: &str) -> Outcome {
     outcome(text.as_bytes(), &[], Some("local"), &[])
 }
 
-/// A blueprint's outcome with documents beside it: modules by their path, and files of values.
+/// A blueprint's outcome with documents beside it: files of modules by their path, and files of values. A value set by an
+/// origin other than `--var` comes from the environment.
 pub(crate) fn outcome_beside(
     bytes: &[u8],
     set: &[(&str, &str, &str)],
     target: Option<&str>,
     files: &[(&str, &[u8])],
-    _values: &[(&str, &[u8])],
+    values: &[(&str, &[u8])],
 ) -> Outcome {
-    let overrides: Vec<Override<'_>> = set.iter().map(|(name, text, origin)| Override { name, text, origin }).collect();
-    let texts: Vec<(String, String, String)> = files
-        .iter()
-        .map(|(path, bytes)| {
-            let directory = format!("./{}", path.trim_end_matches("/module.yaml"));
-            let text = String::from_utf8_lossy(bytes).into_owned();
-            let text = text.replacen(&format!("module: {}\n", &directory[2..]), &format!("module: {directory}\n"), 1);
-            (directory, (*path).to_owned(), text)
-        })
-        .collect();
-    let extra: Vec<ModuleSource<'_>> =
-        texts.iter().map(|(name, document, text)| ModuleSource { name, document, text }).collect();
-    outcome(bytes, &overrides, target, &extra)
+    let of = |command_line: bool| -> Vec<Override<'_>> {
+        let set = set.iter().filter(|(_, _, origin)| (*origin == "--var") == command_line);
+        set.map(|(name, text, origin)| Override { name, text, origin }).collect()
+    };
+    let var_files: Vec<Document<'_>> = values.iter().map(|(name, bytes)| Document { name, bytes }).collect();
+    let read = |path: &str| {
+        let found = files.iter().find(|(name, _)| *name == path).map(|(_, bytes)| bytes.to_vec());
+        found.ok_or_else(|| format!("there is no file {path}"))
+    };
+    outcome_of(&Request {
+        name: "blueprint.yaml",
+        bytes,
+        environment: &of(false),
+        var_files: &var_files,
+        overrides: &of(true),
+        target,
+        modules: &MODULES,
+        files: &read,
+        kinds: &kinds,
+    })
 }
