@@ -8,8 +8,8 @@ const BLUEPRINT: &str = "forge: v1\nname: desk\ntarget: local\nvars:\n  nodes: {
 fn nodes(site: &Site, arguments: &[&str]) -> serde_json::Value {
     let all: Vec<&str> = ["plan", "--json"].iter().chain(arguments).copied().collect();
     let plan = &site.forge(&all).with_code(0).json()[0]["plan"];
-    let steps = plan["steps"].as_array().unwrap();
-    steps.iter().find(|step| step["kind"] == "local.fleet").unwrap()["desired"]["nodes"].clone()
+    let steps = plan["steps"].as_array().expect("a plan has steps");
+    steps.iter().find(|step| step["kind"] == "local.fleet").expect("a fleet")["desired"]["nodes"].clone()
 }
 
 #[test]

@@ -2,13 +2,16 @@
 
 #![allow(dead_code)]
 
-use forge_blueprints::{Expanded, ModuleSource, Override, Request, Sources, Target, expand};
+use forge_blueprints::{Document, Expanded, ModuleSource, Override, Request, Sources, Target, expand};
 use forge_engine::address::Deployment;
 use forge_engine::diag::Diagnostic;
 use forge_engine::kind::{Effect, Kind, KindError, Kinds, Observed, OnIdentifier, Tags};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
 
+pub(crate) mod fuzzing;
 #[path = "../../../cli/src/render.rs"]
 pub(crate) mod render;
 
@@ -58,10 +61,18 @@ kind!(Fleet, FleetSpec, "local.fleet", &["id", "nodes", "status"], {
     nodes: u32, spares: u32, workers_per_node: u32, bucket: String, scratch: Option<String>
 });
 
+kind!(LocalItem, LocalItemSpec, "local.item", &["id", "url"], {
+    name: Option<String>, value: Option<Json>, size_gib: Option<u32>, tags: Option<BTreeMap<String, String>>
+});
+kind!(AwsItem, AwsItemSpec, "aws.item", &["id", "url"], {
+    name: Option<String>, value: Option<Json>, size_gib: Option<u32>, tags: Option<BTreeMap<String, String>>
+});
+
 pub(crate) fn kinds(target: Target) -> Kinds {
     match target {
-        Target::Local => Kinds::default().with(Bucket).with(Directory).with(Fleet),
-        Target::Aws | Target::Hosts => Kinds::default(),
+        Target::Local => Kinds::default().with(Bucket).with(Directory).with(Fleet).with(LocalItem),
+        Target::Aws => Kinds::default().with(AwsItem),
+        Target::Hosts => Kinds::default(),
     }
 }
 
@@ -99,6 +110,11 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// What `forge expand` prints.
+    pub(crate) fn resolved(&self) -> String {
+        String::new()
+    }
+
     /// The findings as users see them.
     pub(crate) fn text(&self) -> String {
         render::render(&self.findings, &self.sources, false)
@@ -153,4 +169,35 @@ pub(crate) fn outcome(
 /// A blueprint's outcome on this machine.
 pub(crate) fn local(text: &str) -> Outcome {
     outcome(text.as_bytes(), &[], Some("local"), &[])
+}
+
+/// A blueprint's outcome with documents beside it: files of modules by their path, and files of values. A value set by an
+/// origin other than `--var` comes from the environment.
+pub(crate) fn outcome_beside(
+    bytes: &[u8],
+    set: &[(&str, &str, &str)],
+    target: Option<&str>,
+    files: &[(&str, &[u8])],
+    values: &[(&str, &[u8])],
+) -> Outcome {
+    let of = |command_line: bool| -> Vec<Override<'_>> {
+        let set = set.iter().filter(|(_, _, origin)| (*origin == "--var") == command_line);
+        set.map(|(name, text, origin)| Override { name, text, origin }).collect()
+    };
+    let var_files: Vec<Document<'_>> = values.iter().map(|(name, bytes)| Document { name, bytes }).collect();
+    let read = |path: &str| {
+        let found = files.iter().find(|(name, _)| *name == path).map(|(_, bytes)| bytes.to_vec());
+        found.ok_or_else(|| format!("there is no file {path}"))
+    };
+    outcome_of(&Request {
+        name: "blueprint.yaml",
+        bytes,
+        environment: &of(false),
+        var_files: &var_files,
+        overrides: &of(true),
+        target,
+        modules: &MODULES,
+        files: &read,
+        kinds: &kinds,
+    })
 }
