@@ -9,7 +9,7 @@
 //! `unknown` (expressions, and values that only apply will know) · `order` and `check/` (graph, cycles, inputs,
 //! specifications, what nobody uses) · `body` (what a blueprint or a module declares) · `job` · `expand` (all of it).
 //!
-//! Beside the pipeline: `format` (one layout for the text), `language` and `schema` (what there is to write, for editors),
+//! Beside the pipeline: `format` (one layout for the text), `language`, `schema` and `reference` (what there is to write, for editors and readers),
 //! `shipped` (blueprints to begin with).
 
 mod blueprint;
@@ -24,6 +24,7 @@ mod language;
 mod library;
 mod module;
 mod order;
+pub mod reference;
 mod rule;
 mod scan;
 pub mod schema;

@@ -156,8 +156,8 @@ fn inputs(document: &Value) -> Json {
         _ => BTreeMap::new(),
     };
     let properties: Map<String, Json> = inputs.iter().map(|(name, rule)| (name.clone(), input(rule))).collect();
-    let needed = |rule: &Value| get(rule, "default").is_none() && get(rule, "optional") != Some(&Value::Bool(true));
-    let required: Vec<&str> = inputs.iter().filter(|(_, rule)| needed(rule)).map(|(name, _)| name.as_str()).collect();
+    let required: Vec<&str> =
+        inputs.iter().filter(|(_, rule)| is_required(rule)).map(|(name, _)| name.as_str()).collect();
     let mut with = json!({"type": "object", "additionalProperties": false, "properties": properties});
     let mut schema = json!({});
     if !required.is_empty() {
@@ -179,6 +179,11 @@ fn input(rule: &Value) -> Json {
         schema["default"] = json(default);
     }
     schema
+}
+
+/// Whether a use of the module must say an input.
+pub(crate) fn is_required(rule: &Value) -> bool {
+    get(rule, "default").is_none() && get(rule, "optional") != Some(&Value::Bool(true))
 }
 
 fn modules_taken(rule: &Value) -> Option<String> {
@@ -214,18 +219,18 @@ fn fits(rule: &Value) -> Json {
     Json::Object(schema)
 }
 
-fn read(source: &ModuleSource<'_>) -> Value {
+pub(crate) fn read(source: &ModuleSource<'_>) -> Value {
     yaml::parse(DocumentId(0), source.text).0.as_ref().map_or(Value::Null, Node::to_value)
 }
 
-fn get<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
+pub(crate) fn get<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
     match value {
         Value::Map(entries) => entries.get(key).filter(|value| **value != Value::Null),
         _ => None,
     }
 }
 
-fn text<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
+pub(crate) fn text<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
     get(value, key).and_then(string)
 }
 
@@ -236,6 +241,6 @@ fn string(value: &Value) -> Option<&str> {
     }
 }
 
-fn json(value: &Value) -> Json {
+pub(crate) fn json(value: &Value) -> Json {
     value.to_json().unwrap_or_default()
 }

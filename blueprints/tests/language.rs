@@ -143,8 +143,17 @@ fn source_ids() -> BTreeMap<String, String> {
             for pair in parts.windows(2) {
                 let (before, quoted) = (pair[0].trim_end(), pair[1]);
                 // Arguments of what makes a finding, fields of what becomes one, and the first of a pair chosen by a match.
-                let given =
-                    ["error(", "warning(", "warn(", "note(", "refuse(", "finding(", "id:", "=> (", "{\n                ("];
+                let given = [
+                    "error(",
+                    "warning(",
+                    "warn(",
+                    "note(",
+                    "refuse(",
+                    "finding(",
+                    "id:",
+                    "=> (",
+                    "{\n                (",
+                ];
                 let kebab = !quoted.is_empty()
                     && quoted.split('-').all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase()));
                 if kebab && given.iter().any(|given| before.ends_with(given)) {

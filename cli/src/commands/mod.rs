@@ -41,6 +41,8 @@ commands! {
     Validate = validate,
     /// Lay blueprints and modules out in the one way, comments kept
     Fmt = fmt,
+    /// Describe the modules: what each takes, gives and makes
+    Docs = docs,
     /// Print the JSON Schema of blueprints or of module.yaml, for editors
     Schema = schema,
     /// Show what `up` would do
