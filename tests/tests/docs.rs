@@ -26,3 +26,11 @@ fn a_module_of_ones_own_has_a_page() {
     let absent = site.forge(&["docs", "vcp"]).with_code(2).stderr;
     assert!(absent.contains("there is no module `vcp`"), "{absent}");
 }
+
+#[test]
+fn every_shell_is_completed() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = Site::empty().forge(&["completions", shell]).with_code(0).stdout;
+        assert!(script.contains("validate") && script.contains("var-file"), "{shell}");
+    }
+}

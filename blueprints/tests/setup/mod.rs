@@ -4,7 +4,7 @@
 
 use forge_blueprints::{Document, Expanded, ModuleSource, Override, Request, Sources, Target, expand};
 use forge_engine::address::Deployment;
-use forge_engine::diag::Diagnostic;
+use forge_engine::diag::{Diagnostic, Locate};
 use forge_engine::kind::{Effect, Kind, KindError, Kinds, Observed, OnIdentifier, Tags};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -200,4 +200,12 @@ pub(crate) fn outcome_beside(
         files: &read,
         kinds: &kinds,
     })
+}
+
+/// `file:line:column` of what a finding points at, lines and columns from 1, columns in characters.
+pub(crate) fn place(finding: &Diagnostic, locate: &dyn Locate) -> Option<String> {
+    let located = locate.locate(&finding.primary.as_ref()?.at)?;
+    let before = &located.text[..located.range.start];
+    let line = before.rfind('\n').map_or(0, |newline| newline + 1);
+    Some(format!("{}:{}:{}", located.name, before.matches('\n').count() + 1, before[line..].chars().count() + 1))
 }

@@ -69,4 +69,6 @@ commands! {
     Inject = inject,
     /// Delete what `up` has made
     Destroy = destroy,
+    /// Print a script that completes commands in a shell
+    Completions = completions,
 }
