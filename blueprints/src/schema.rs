@@ -1,6 +1,6 @@
 //! JSON Schema (draft 2020-12) of blueprints and of `module.yaml`, for editors.
 //!
-//! The keys come from the tables in [`crate::language`], the inputs of built-in modules from their own documents. Wherever a
+//! The keys come from the tables in `language`, the inputs of built-in modules from their own documents. Wherever a
 //! value may be an expression, a string with `${…}` in it fits too: what it comes to only forge knows. Null is refused,
 //! although forge reads it as absent: a key that was not finished should show.
 

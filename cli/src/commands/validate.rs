@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
 enum Format {
     /// Excerpts that point at what is meant
     Human,
-    /// file:line:column: error[id]: what is wrong
+    /// file:line:column: error`[id]`: what is wrong
     Plain,
     /// JSON, one document a line
     Json,
