@@ -2,7 +2,27 @@
 
 mod setup;
 
+#[allow(dead_code, missing_docs, unreachable_pub)]
+#[path = "../../modules/src/aws/mod.rs"]
+mod aws;
+#[allow(dead_code, missing_docs, unreachable_pub)]
+#[path = "../../modules/src/host/mod.rs"]
+mod host;
+#[allow(dead_code, missing_docs, unreachable_pub)]
+#[path = "../../modules/src/planned.rs"]
+mod planned;
+
+use forge_blueprints::Target;
+use forge_engine::kind::Kinds;
 use std::path::Path;
+
+fn kinds(target: Target) -> Kinds {
+    match target {
+        Target::Aws => aws::kinds().with(setup::AwsItem),
+        Target::Hosts => host::kinds(),
+        Target::Local => setup::kinds(target),
+    }
+}
 
 fn replay(target: &str, run: impl Fn(&[u8])) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
@@ -19,7 +39,7 @@ fn replay(target: &str, run: impl Fn(&[u8])) {
 
 #[test]
 fn blueprints() {
-    replay("yaml", setup::fuzzing::yaml);
+    replay("yaml", |bytes| setup::fuzzing::yaml(&kinds, bytes));
 }
 
 #[test]

@@ -114,6 +114,13 @@ fn seeds(files: &[PathBuf], directory: &Path) -> ExitCode {
         let seed = setup::fuzzing::seed(&case.documents[0].bytes, module.map(|module| module.bytes.as_slice()));
         std::fs::write(directory.join(format!("{index:03}")), seed).expect("the seed can be written");
     }
+    let shipped = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("the blueprints are there");
+    for path in shipped.map(|entry| entry.expect("the directory can be read").path()) {
+        if path.extension().is_some_and(|end| end == "yaml") {
+            let name = path.file_name().unwrap_or_default().to_owned();
+            std::fs::copy(&path, directory.join(name)).expect("the seed can be written");
+        }
+    }
     ExitCode::SUCCESS
 }
 
@@ -143,8 +150,17 @@ fn source_ids() -> BTreeMap<String, String> {
             for pair in parts.windows(2) {
                 let (before, quoted) = (pair[0].trim_end(), pair[1]);
                 // Arguments of what makes a finding, fields of what becomes one, and the first of a pair chosen by a match.
-                let given =
-                    ["error(", "warning(", "warn(", "note(", "refuse(", "finding(", "id:", "=> (", "{\n                ("];
+                let given = [
+                    "error(",
+                    "warning(",
+                    "warn(",
+                    "note(",
+                    "refuse(",
+                    "finding(",
+                    "id:",
+                    "=> (",
+                    "{\n                (",
+                ];
                 let kebab = !quoted.is_empty()
                     && quoted.split('-').all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase()));
                 if kebab && given.iter().any(|given| before.ends_with(given)) {
