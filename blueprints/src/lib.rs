@@ -8,6 +8,9 @@
 //! that are used) · `blueprint`, `uses`, `module` (shapes) · `vars` and `rule` (types and ranges) · `scan`, `expr`, `filters`,
 //! `unknown` (expressions, and values that only apply will know) · `order` and `check/` (graph, cycles, inputs,
 //! specifications, what nobody uses) · `body` (what a blueprint or a module declares) · `job` · `expand` (all of it).
+//!
+//! Beside the pipeline: `format` (one layout for the text), `language` and `schema` (what there is to write, for editors),
+//! `shipped` (blueprints to begin with).
 
 mod blueprint;
 mod body;
@@ -15,13 +18,17 @@ mod check;
 mod expand;
 mod expr;
 mod filters;
+pub mod format;
 mod job;
+mod language;
 mod library;
 mod module;
 mod order;
 mod rule;
 mod scan;
+pub mod schema;
 mod shape;
+pub mod shipped;
 mod sources;
 mod suggest;
 mod target;

@@ -37,6 +37,12 @@ impl Sources {
         id
     }
 
+    /// The text of a document.
+    #[must_use]
+    pub fn text(&self, document: DocumentId) -> Option<&str> {
+        Some(&self.document(document)?.text)
+    }
+
     /// The name of a document, as findings show it.
     #[must_use]
     pub fn name(&self, document: DocumentId) -> Option<&str> {

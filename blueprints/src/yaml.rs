@@ -101,6 +101,24 @@ pub fn parse(document: DocumentId, text: &str) -> (Option<Node>, Vec<Diagnostic>
     (Some(root), builder.findings)
 }
 
+/// The comments of a text that [`parse`] accepts, in order, each without its `#` and without the blanks at its end.
+#[must_use]
+pub fn comments(text: &str) -> Vec<String> {
+    let mut options = Options::default();
+    options.set_emit_comments(true);
+    // Bounded by the text itself, which MAX_BYTES bounds.
+    options.max_buffered_comment_events = usize::MAX;
+    let comment = |(event, span): (Event<'_>, Span)| match event {
+        Event::Comment(text, _) => Some((span.byte_range()?.start, text.trim_end().to_owned())),
+        _ => None,
+    };
+    let mut found: Vec<_> =
+        Parser::new_from_str_with_options(text, options).map_while(Result::ok).filter_map(comment).collect();
+    // Some are given out only after the node that they stand before.
+    found.sort_by_key(|(start, _)| *start);
+    found.into_iter().map(|(_, text)| text).collect()
+}
+
 enum Frame {
     List { start: usize, items: Vec<Node> },
     Map { start: usize, entries: Vec<Entry>, seen: HashMap<String, Range<usize>>, key: Option<Key> },

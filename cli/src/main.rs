@@ -4,6 +4,8 @@ mod bus;
 mod commands;
 mod exit;
 mod failure;
+mod file;
+mod findings;
 mod follow;
 mod pack;
 mod project;

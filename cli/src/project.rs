@@ -4,8 +4,9 @@
 //! last, so that `forge train` and `forge destroy` need no argument in that directory.
 
 use crate::failure::Failure;
+use crate::file;
 use crate::ui::Ui;
-use forge_blueprints::{Document, Expanded, ModuleSource, Override, Request, Target, expand, yaml};
+use forge_blueprints::{Document, Expanded, ModuleSource, Override, Request, Target, expand};
 use forge_engine::address::Deployment;
 use forge_engine::diag::{Diagnostic, has_errors};
 use forge_engine::kind::Kinds;
@@ -14,7 +15,7 @@ use forge_modules::{aws, host};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The directory beside a blueprint that holds all that forge writes.
@@ -23,6 +24,8 @@ pub(crate) const OWN: &str = ".forge";
 pub(crate) const DEFAULT_BLUEPRINT: &str = "blueprint.yaml";
 /// Ends the names of files that are not whole yet.
 const DRAFT: &str = "new";
+/// What to do without a blueprint.
+const BEGIN: &str = "`forge init` writes a blueprint to begin with.";
 const VARIABLE_PREFIX: &str = "FORGE_VAR_";
 
 /// What was put up last.
@@ -38,8 +41,8 @@ pub(crate) struct Current {
     pub(crate) target: String,
     /// Variables that the command line set.
     pub(crate) vars: BTreeMap<String, String>,
-    /// Files of variables that the command line named, in full.
-    #[serde(default)]
+    /// Files that set variables, weakest first; relative ones are relative to the blueprint's directory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) var_files: Vec<PathBuf>,
     /// Address of the bucket, once there is one.
     pub(crate) bucket: Option<String>,
@@ -53,12 +56,38 @@ pub(crate) struct BlueprintArgs {
     /// Run it on another target: aws, hosts or local
     #[arg(long)]
     pub(crate) target: Option<String>,
+    #[command(flatten)]
+    pub(crate) variables: VariableArgs,
+}
+
+/// Arguments that set variables.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct VariableArgs {
     /// Set a variable
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = parse_variable)]
-    pub(crate) vars: Vec<(String, String)>,
-    /// Set variables from a YAML or JSON file; the last one given wins, and --var overrides them all
+    vars: Vec<(String, String)>,
+    /// Set variables from a YAML or JSON file of names and values; of several the last wins, and --var wins over all
     #[arg(long = "var-file", value_name = "FILE")]
-    pub(crate) var_files: Vec<PathBuf>,
+    files: Vec<PathBuf>,
+}
+
+/// The files that set variables: those that are given, else those that did when the deployment was put up.
+fn var_files(
+    directory: &Path,
+    home: &Path,
+    remembered: Vec<PathBuf>,
+    given: &[PathBuf],
+) -> Result<Vec<VarFile>, Failure> {
+    if given.is_empty() {
+        let file = |path: PathBuf| VarFile { shown: path.clone(), path, remembered: true };
+        return Ok(remembered.into_iter().map(file).collect());
+    }
+    let file = |shown: &PathBuf| {
+        let full = directory.join(shown).canonicalize().map_err(|error| file::unreadable(shown, &error))?;
+        let path = full.strip_prefix(home).map_or_else(|_| full.clone(), Path::to_owned);
+        Ok(VarFile { path, shown: shown.clone(), remembered: false })
+    };
+    given.iter().map(file).collect()
 }
 
 fn parse_variable(text: &str) -> Result<(String, String), String> {
@@ -76,15 +105,18 @@ pub(crate) struct Project {
     file: String,
     target: Option<String>,
     vars: BTreeMap<String, String>,
-    var_files: Vec<PathBuf>,
+    var_files: Vec<VarFile>,
 }
 
-/// A file that is a document, read as far as it can be one.
-fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // One byte too many is enough to see that it is too large.
-    std::fs::File::open(path)?.take(yaml::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// A file that sets variables.
+#[derive(Debug, Clone)]
+struct VarFile {
+    /// Where it is: relative to the blueprint's directory when it lies in it, so that the two can be moved together.
+    path: PathBuf,
+    /// As the user named it, for findings.
+    shown: PathBuf,
+    /// It was given when the deployment was put up, not now.
+    remembered: bool,
 }
 
 /// How the agent's command line is reached from this program.
@@ -178,48 +210,35 @@ pub(crate) fn kinds(target: Target, home: &Path) -> Kinds {
 impl Project {
     /// The blueprint that the arguments mean; without one what is up in `directory`, else its `blueprint.yaml`.
     pub(crate) fn find(directory: &Path, arguments: &BlueprintArgs) -> Result<Self, Failure> {
-        let given: BTreeMap<_, _> = arguments.vars.iter().cloned().collect();
-        if let Some(path) = &arguments.blueprint {
-            let shown = path.clone();
-            let path = directory.join(path);
-            let missing = |error: &std::io::Error| {
-                Failure::new(format!("{} cannot be read", shown.display()))
-                    .because(error)
-                    .help("`forge init` writes a blueprint to begin with.")
-            };
-            let full = path.canonicalize().map_err(|error| missing(&error))?;
-            let (Some(parent), Some(file)) = (full.parent(), full.file_name().and_then(|name| name.to_str())) else {
-                return Err(Failure::new(format!("{} is not a file that can be a blueprint", shown.display())));
-            };
-            // What was set for it when it was put up still holds, unless it is said anew.
-            let earlier = Current::load(parent)?.filter(|current| current.blueprint == file);
-            return Ok(Self::with(directory, parent.to_owned(), shown, file.to_owned(), earlier, arguments, given));
-        }
-        let earlier = Current::load(directory)?;
-        let file = earlier.as_ref().map_or_else(|| DEFAULT_BLUEPRINT.to_owned(), |current| current.blueprint.clone());
-        Ok(Self::with(directory, directory.to_owned(), PathBuf::from(&file), file, earlier, arguments, given))
-    }
-
-    fn with(
-        working: &Path,
-        directory: PathBuf,
-        shown: PathBuf,
-        file: String,
-        earlier: Option<Current>,
-        arguments: &BlueprintArgs,
-        given: BTreeMap<String, String>,
-    ) -> Self {
-        let (target, mut vars, mut var_files) = match earlier {
+        let (home, shown, file, earlier) = match &arguments.blueprint {
+            Some(shown) => {
+                let full = directory
+                    .join(shown)
+                    .canonicalize()
+                    .map_err(|error| file::unreadable(shown, &error).help(BEGIN))?;
+                let (Some(parent), Some(file)) = (full.parent(), full.file_name().and_then(|name| name.to_str()))
+                else {
+                    return Err(Failure::new(format!("{} is not a file that can be a blueprint", shown.display())));
+                };
+                // What was set for it when it was put up still holds, unless it is said anew.
+                let earlier = Current::load(parent)?.filter(|current| current.blueprint == file);
+                (parent.to_owned(), shown.clone(), file.to_owned(), earlier)
+            }
+            None => {
+                let earlier = Current::load(directory)?;
+                let file =
+                    earlier.as_ref().map_or_else(|| DEFAULT_BLUEPRINT.to_owned(), |current| current.blueprint.clone());
+                (directory.to_owned(), PathBuf::from(&file), file, earlier)
+            }
+        };
+        let (target, mut vars, remembered) = match earlier {
             Some(current) => (Some(current.target), current.vars, current.var_files),
             None => (None, BTreeMap::new(), Vec::new()),
         };
-        vars.extend(given);
-        if !arguments.var_files.is_empty() {
-            // Found again from wherever the next command is run.
-            let full = |file: &PathBuf| std::path::absolute(working.join(file)).unwrap_or_else(|_| file.clone());
-            var_files = arguments.var_files.iter().map(full).collect();
-        }
-        Self { directory, shown, file, target: arguments.target.clone().or(target), vars, var_files }
+        vars.extend(arguments.variables.vars.iter().cloned());
+        let target = arguments.target.clone().or(target);
+        let var_files = var_files(directory, &home, remembered, &arguments.variables.files)?;
+        Ok(Self { directory: home, shown, file, target, vars, var_files })
     }
 
     /// Reads and checks the blueprint; warnings are shown.
@@ -237,20 +256,8 @@ impl Project {
     /// Reads and checks the blueprint.
     pub(crate) fn check(&self) -> Result<(forge_blueprints::Sources, Option<Expanded>, Vec<Diagnostic>), Failure> {
         let path = self.directory.join(&self.file);
-        let bytes = read_bounded(&path).map_err(|error| {
-            Failure::new(format!("{} cannot be read", self.shown.display()))
-                .because(&error)
-                .help("`forge init` writes a blueprint to begin with.")
-        })?;
-        let read = |file: &PathBuf| {
-            let bytes = read_bounded(file).map_err(|error| {
-                Failure::new(format!("{} cannot be read", file.display()))
-                    .because(&error)
-                    .help("It was given as --var-file, now or at the last `forge up`.")
-            })?;
-            Ok((file.display().to_string(), bytes))
-        };
-        let var_files: Vec<(String, Vec<u8>)> = self.var_files.iter().map(read).collect::<Result<_, Failure>>()?;
+        let bytes = file::read(&path, &self.shown).map_err(|failure| failure.help(BEGIN))?;
+        let var_files = self.read_var_files()?;
         let var_files: Vec<_> = var_files.iter().map(|(name, bytes)| Document { name, bytes }).collect();
         let environment: Vec<(String, String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -277,11 +284,23 @@ impl Project {
             overrides: &overrides,
             target: self.target.as_deref(),
             modules: &modules,
-            files: &|file| read_bounded(&self.directory.join(file)).map_err(|error| error.to_string()),
+            files: &|path| file::bytes(&self.directory.join(path)).map_err(|error| error.to_string()),
             kinds: &nowhere,
         });
         debug_assert!(expanded.is_some() || has_errors(&findings));
         Ok((sources, expanded, findings))
+    }
+
+    /// The files that set variables, weakest first: their names in findings, and their bytes.
+    fn read_var_files(&self) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+        let read = |file: &VarFile| {
+            let bytes = file::read(&self.directory.join(&file.path), &file.shown).map_err(|failure| {
+                let help = "It set variables when this was put up. Put it back, or name others with --var-file.";
+                if file.remembered { failure.help(help) } else { failure }
+            })?;
+            Ok((file.shown.to_string_lossy().into_owned(), bytes))
+        };
+        self.var_files.iter().map(read).collect()
     }
 
     /// What to remember of a deployment of this blueprint.
@@ -292,7 +311,7 @@ impl Project {
             deployment: expanded.name.clone(),
             target: expanded.target.name().to_owned(),
             vars: self.vars.clone(),
-            var_files: self.var_files.clone(),
+            var_files: self.var_files.iter().map(|file| file.path.clone()).collect(),
             bucket: None,
         }
     }

@@ -98,13 +98,3 @@ fn count(findings: &[Diagnostic]) -> String {
     let said: Vec<String> = parts.into_iter().flatten().collect();
     if said.is_empty() { String::new() } else { format!("{}\n", said.join(", ")) }
 }
-
-/// `file:line:column` of what a finding points at, lines and columns from 1, columns in characters.
-#[must_use]
-pub(crate) fn place(finding: &Diagnostic, locate: &dyn Locate) -> Option<String> {
-    let located = locate.locate(&finding.primary.as_ref()?.at)?;
-    let start = line_start(located.text, located.range.start);
-    let line = located.text[..start].matches('\n').count() + 1;
-    let column = located.text[start..located.range.start].chars().count() + 1;
-    Some(format!("{}:{line}:{column}", located.name))
-}

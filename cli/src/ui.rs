@@ -1,7 +1,7 @@
 //! The only place that prints. Data goes to stdout, talk to stderr.
 
 use crate::failure::Failure;
-use crate::render;
+use crate::{findings, render};
 use forge_blueprints::Sources;
 use forge_engine::diag::Diagnostic;
 use serde::Serialize;
@@ -36,9 +36,21 @@ impl Ui {
         Self { json, colour: std::io::stderr().is_terminal() && !refused }
     }
 
+    /// The same, with data as JSON.
+    pub(crate) fn as_json(self) -> Self {
+        Self { json: true, ..self }
+    }
+
     /// A line of data. A reader that went away (`forge logs | head`) ends the program, as everybody's does.
     pub(crate) fn data(self, line: impl AsRef<str>) {
         if writeln!(std::io::stdout(), "{}", line.as_ref()).is_err() {
+            std::process::exit(0);
+        }
+    }
+
+    /// Data as it is, without a line's end of its own.
+    pub(crate) fn text(self, text: &str) {
+        if std::io::stdout().write_all(text.as_bytes()).is_err() {
             std::process::exit(0);
         }
     }
@@ -70,18 +82,16 @@ impl Ui {
     }
 
     /// Findings with their excerpts.
-    pub(crate) fn findings(self, sources: &Sources, findings: &[Diagnostic]) {
-        if findings.is_empty() {
+    pub(crate) fn findings(self, sources: &Sources, found: &[Diagnostic]) {
+        if found.is_empty() {
             return;
         }
         if self.json {
-            for finding in findings {
-                self.document(
-                    &json!({"v": JSON_VERSION, "finding": finding, "place": render::place(finding, sources)}),
-                );
+            for finding in found {
+                self.document(&findings::json(finding, sources));
             }
         }
-        self.say(render::render(findings, sources, self.colour).trim_end());
+        self.say(render::render(found, sources, self.colour).trim_end());
     }
 
     /// A failure: what, why, what to do.
@@ -102,18 +112,29 @@ impl Ui {
         }
     }
 
+    /// Whether there is somebody who can be asked.
+    pub(crate) fn can_ask(self) -> bool {
+        std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    /// Asks for a line on the terminal.
+    pub(crate) fn ask(self, question: &str) -> Result<String, Failure> {
+        let mut stderr = std::io::stderr();
+        write!(stderr, "{question} ")?;
+        stderr.flush()?;
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer)?;
+        Ok(answer.trim().to_owned())
+    }
+
     /// Asks a yes-or-no question on the terminal.
     pub(crate) fn confirm(self, question: &str) -> Result<bool, Failure> {
         if !std::io::stdin().is_terminal() {
             return Err(Failure::usage("nobody can be asked: the input is no terminal")
                 .help("Read the plan above, then say --yes."));
         }
-        let mut stderr = std::io::stderr();
-        write!(stderr, "{question} [y/N] ")?;
-        stderr.flush()?;
-        let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer)?;
-        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+        let answer = self.ask(&format!("{question} [y/N]"))?;
+        Ok(matches!(answer.as_str(), "y" | "Y" | "yes"))
     }
 
     /// Rows as aligned columns; the first row is the heading.

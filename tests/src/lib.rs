@@ -181,6 +181,15 @@ impl Site {
         std::fs::write(path, content).expect("a file");
     }
 
+    /// What is in a file.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
     /// `forge` with arguments, not started yet. Its Python is the virtual environment's, where there is one.
     #[must_use]
     pub fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {

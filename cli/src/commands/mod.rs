@@ -39,6 +39,8 @@ commands! {
     Init = init,
     /// Check a blueprint, touching nothing
     Validate = validate,
+    /// Lay blueprints and modules out in the one way, comments kept
+    Fmt = fmt,
     /// Show what `up` would do
     Plan = plan,
     /// Make the world as the blueprint says

@@ -4,7 +4,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::follow::{Follower, Ranks, exit_of};
 use crate::pack::pack;
-use crate::project::{BlueprintArgs, Current, Project};
+use crate::project::{BlueprintArgs, Current, Project, VariableArgs};
 use crate::site::{read_state, runtime};
 use crate::ui::{JSON_VERSION, Ui};
 use crate::view;
@@ -26,9 +26,8 @@ pub(crate) struct Arguments {
     /// Whose output to follow: a rank, or all
     #[arg(long, default_value = "0")]
     rank: Ranks,
-    /// Set a variable for this run
-    #[arg(long = "var", value_name = "NAME=VALUE")]
-    vars: Vec<String>,
+    #[command(flatten)]
+    variables: VariableArgs,
     /// Arguments to add to the job's command
     #[arg(last = true)]
     arguments: Vec<String>,
@@ -37,12 +36,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failure> {
     let ui = setting.ui;
     let current = Current::require(&setting.directory)?;
-    let vars = arguments.vars.iter().map(|text| {
-        text.split_once('=')
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .ok_or_else(|| Failure::usage(format!("{text}: a variable is set as NAME=VALUE")))
-    });
-    let blueprint = BlueprintArgs { blueprint: None, target: None, vars: vars.collect::<Result<_, _>>()?, var_files: Vec::new() };
+    let blueprint = BlueprintArgs { variables: arguments.variables, ..BlueprintArgs::default() };
     let expanded = Project::find(&setting.directory, &blueprint)?.expand(ui)?;
     let job = pick(&expanded, arguments.job.as_deref())?;
     let bus = Bus::of(&setting.directory)?;

@@ -116,9 +116,14 @@ impl Fleet {
 
     async fn observe(&self, path: &Path) -> Result<Option<Observed>, KindError> {
         let Some(record) = Place::read::<Spec>(path)? else { return Ok(None) };
-        let status = self.ask(&["fleet", "status"], path, STATUS_WITHIN).await?;
-        let status: Status = serde_json::from_str(&status)
-            .map_err(|error| KindError::caused("the fleet's status cannot be understood", error))?;
+        let status = if path.join("wanted.json").exists() {
+            let status = self.ask(&["fleet", "status"], path, STATUS_WITHIN).await?;
+            serde_json::from_str(&status)
+                .map_err(|error| KindError::caused("the fleet's status cannot be understood", error))?
+        } else {
+            // A deletion was cut off after the fleet had stopped; the tags go last.
+            Status { running: false, ready: false, message: "half deleted".to_owned() }
+        };
         let spec = record.spec;
         // A fleet that does not run has no nodes, whatever was asked for: that is drift.
         let (nodes, spares) = if status.running { (spec.nodes, spec.spares) } else { (0, 0) };
