@@ -33,7 +33,7 @@ pub(crate) fn sound(outcome: &Outcome) {
     assert_eq!(text.is_empty(), outcome.findings.is_empty());
     for finding in &outcome.findings {
         assert!(finding.summary.len() < 2000, "{}", finding.summary.len());
-        let place = render::place(finding, &outcome.sources);
+        let place = super::place(finding, &outcome.sources);
         assert_eq!(place.is_some(), finding.primary.is_some(), "every place can be found: {}", finding.id);
     }
     let Some(expanded) = &outcome.expanded else { return };

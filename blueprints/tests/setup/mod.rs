@@ -4,7 +4,7 @@
 
 use forge_blueprints::{Document, Expanded, ModuleSource, Override, Request, Sources, Target, expand};
 use forge_engine::address::Deployment;
-use forge_engine::diag::Diagnostic;
+use forge_engine::diag::{Diagnostic, Locate};
 use forge_engine::kind::{Effect, Kind, KindError, Kinds, Observed, OnIdentifier, Tags};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -212,4 +212,13 @@ pub(crate) fn outcome_among(
         files: &read,
         kinds,
     })
+}
+
+/// `file:line:column` of what a finding points at, from 1, columns in characters.
+pub(crate) fn place(finding: &Diagnostic, sources: &Sources) -> Option<String> {
+    let located = sources.locate(&finding.primary.as_ref()?.at)?;
+    let before = &located.text[..located.range.start];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    Some(format!("{}:{line}:{column}", located.name))
 }
