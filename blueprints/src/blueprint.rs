@@ -1,13 +1,11 @@
 //! The shape of a blueprint.
 
+use crate::language;
 use crate::shape::{Findings, Place, describe, label};
 use crate::uses::{self, Used};
 use forge_engine::diag::Diagnostic;
 use forge_engine::value::Value;
 use std::collections::BTreeMap;
-
-/// The keys of a blueprint, in the order in which people write them.
-const KEYS: [&str; 10] = ["forge", "name", "target", "tags", "aws", "hosts", "local", "vars", "modules", "jobs"];
 
 /// The most tags; AWS allows 50 and forge sets some of its own.
 const MAX_TAGS: usize = 40;
@@ -26,7 +24,7 @@ pub(crate) struct Blueprint<'a> {
 /// Reads a blueprint's shape.
 pub(crate) fn read<'a>(root: &Place<'a>, reserved: &dyn Fn(&str) -> bool, out: &mut Findings) -> Blueprint<'a> {
     let mut blueprint = Blueprint::default();
-    if !root.shape(&KEYS, out) {
+    if !root.shape(&language::BLUEPRINT.names(), out) {
         return blueprint;
     }
     version(root, out);

@@ -1,6 +1,7 @@
 //! Jobs: what to train on which nodes, and how it is kept going.
 
 use crate::expr::{Evaluator, Scope};
+use crate::language;
 use crate::rule::show;
 use crate::shape::{Findings, Place, describe, label};
 use crate::sources::Sources;
@@ -77,8 +78,6 @@ enum Word {
     Secret(Secret),
 }
 
-const KEYS: [&str; 7] = ["nodes", "command", "env", "workdir", "checkpoint", "restarts", "hang_after"];
-
 /// Reads a job; none when something in it does not fit, which has then been reported.
 pub(crate) fn read(name: &str, place: &Place<'_>, context: &Context<'_>, out: &mut Findings) -> Option<Job> {
     let before = out.len();
@@ -88,7 +87,7 @@ pub(crate) fn read(name: &str, place: &Place<'_>, context: &Context<'_>, out: &m
             .help("Use at most 40 lower-case letters, digits and -, a letter first.");
         out.push(finding);
     }
-    if !place.shape(&KEYS, out) {
+    if !place.shape(&language::JOB.names(), out) {
         return None;
     }
     let nodes = context.nodes(name, place, out);
@@ -115,13 +114,13 @@ pub(crate) fn read(name: &str, place: &Place<'_>, context: &Context<'_>, out: &m
 }
 
 fn checkpoint(place: &Place<'_>, out: &mut Findings) -> Option<Checkpoint> {
-    if !place.shape(&["every_steps", "keep"], out) {
+    if !place.shape(&language::CHECKPOINT.names(), out) {
         return None;
     }
     let every_steps = place.get("every_steps").and_then(|place| place.count(1, out));
     let mut keep = Keep { last: 2, powers_of_two: true };
     if let Some(place) = place.get("keep")
-        && place.shape(&["last", "powers_of_two"], out)
+        && place.shape(&language::KEEP.names(), out)
     {
         keep.last = place.get("last").and_then(|place| place.count(1, out)).unwrap_or(keep.last);
         keep.powers_of_two = place.get("powers_of_two").and_then(|place| place.bool(out)).unwrap_or(keep.powers_of_two);
@@ -130,7 +129,7 @@ fn checkpoint(place: &Place<'_>, out: &mut Findings) -> Option<Checkpoint> {
 }
 
 fn restarts(place: &Place<'_>, out: &mut Findings) -> Option<Restarts> {
-    if !place.shape(&["max", "window"], out) {
+    if !place.shape(&language::RESTARTS.names(), out) {
         return None;
     }
     let max = place.get("max").and_then(|place| place.count(0, out)).unwrap_or(10);

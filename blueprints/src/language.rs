@@ -58,6 +58,11 @@ pub(crate) enum Shape {
 }
 
 impl Table {
+    /// The names of its keys.
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        self.keys().map(|key| key.name).collect()
+    }
+
     pub(crate) fn keys(&self) -> impl Iterator<Item = &'static Key> {
         self.groups.iter().copied().flatten()
     }
@@ -116,7 +121,7 @@ pub(crate) static BLUEPRINT: Table = Table {
     ]],
 };
 
-static AWS: Table = Table {
+pub(crate) static AWS: Table = Table {
     name: "aws",
     open: true,
     groups: &[&[
@@ -126,7 +131,7 @@ static AWS: Table = Table {
     ]],
 };
 
-static LOCAL: Table = Table {
+pub(crate) static LOCAL: Table = Table {
     name: "local",
     open: true,
     groups: &[&[
@@ -135,7 +140,7 @@ static LOCAL: Table = Table {
     ]],
 };
 
-static HOSTS: Table = Table {
+pub(crate) static HOSTS: Table = Table {
     name: "hosts",
     open: true,
     groups: &[
@@ -160,7 +165,7 @@ static HOSTS: Table = Table {
     ],
 };
 
-static MACHINE: Table = Table {
+pub(crate) static MACHINE: Table = Table {
     name: "machine",
     open: true,
     groups: &[
@@ -189,7 +194,7 @@ pub(crate) static VARIABLE: Table = Table {
     ],
 };
 
-static RULE: Table = Table {
+pub(crate) static RULE: Table = Table {
     name: "rule",
     open: false,
     groups: &[&[key("type", Shape::Choice(TYPES), "The type of each item")], &RULE_KEYS],
@@ -277,7 +282,7 @@ pub(crate) static MODULE: Table = Table {
         key("description", Shape::Text, "What it is, on one line, without a full stop"),
         key(
             "implements",
-            Shape::List(&Shape::Text),
+            Shape::Either(&[Shape::Text, Shape::List(&Shape::Text)]),
             "Modules in whose place it may be passed; it has all their outputs",
         ),
         key("supporting", Shape::Bool, "It only serves other modules: unused, it is a finding").default("false"),
@@ -289,7 +294,7 @@ pub(crate) static MODULE: Table = Table {
     ]],
 };
 
-static INPUT: Table = Table {
+pub(crate) static INPUT: Table = Table {
     name: "input",
     open: false,
     groups: &[
@@ -313,19 +318,19 @@ static INPUT: Table = Table {
     ],
 };
 
-static CHECK: Table = Table {
+pub(crate) static CHECK: Table = Table {
     name: "check",
     open: true,
     groups: &[&[
         key("that", Shape::Expression, "What must be true").required(),
         key("say", Shape::Text, "What is said when it is not").required(),
         key("help", Shape::Text, "What to do then"),
-        key("severity", Shape::Choice(&["error", "warning", "note"]), "How bad it is").default("\"error\""),
+        key("severity", Shape::Choice(&["error", "warning"]), "How bad it is").default("\"error\""),
         key("at", Shape::Text, "The input that it points at; the first that `that` names when absent"),
     ]],
 };
 
-static ENTRIES: Table = Table {
+pub(crate) static ENTRIES: Table = Table {
     name: "targets",
     open: false,
     groups: &[&[
@@ -335,7 +340,7 @@ static ENTRIES: Table = Table {
     ]],
 };
 
-static ENTRY: Table = Table {
+pub(crate) static ENTRY: Table = Table {
     name: "entry",
     open: false,
     groups: &[&[
@@ -352,7 +357,7 @@ static ENTRY: Table = Table {
     ]],
 };
 
-static RESOURCE: Table = Table {
+pub(crate) static RESOURCE: Table = Table {
     name: "resource",
     open: true,
     groups: &[&[
@@ -369,7 +374,7 @@ static RESOURCE: Table = Table {
     ]],
 };
 
-static NOTE: Table = Table {
+pub(crate) static NOTE: Table = Table {
     name: "note",
     open: true,
     groups: &[&[

@@ -32,6 +32,7 @@
 //! - `{ for_each, value, when }` in place of a value: a list or mapping made by going over another.
 
 use crate::expr::refuse_expressions;
+use crate::language;
 use crate::rule::{Rule, Type};
 use crate::shape::{Findings, Place, identifier, label};
 use crate::sources::Sources;
@@ -154,8 +155,7 @@ pub(crate) fn read<'a>(
     reader: &Reader<'_>,
     out: &mut Findings,
 ) -> Option<Definition<'a>> {
-    let keys = ["module", "description", "implements", "supporting", "example", "inputs", "data", "checks", "targets"];
-    if !root.shape(&keys, out) {
+    if !root.shape(&language::MODULE.names(), out) {
         return None;
     }
     let mut types: Vec<String> = own_name(root, name, out).into_iter().collect();
@@ -224,7 +224,7 @@ fn checks<'a>(parent: &Place<'a>, inputs: &BTreeMap<&'a str, Input<'a>>, out: &m
 }
 
 fn check<'a>(place: &Place<'a>, inputs: &BTreeMap<&'a str, Input<'a>>, out: &mut Findings) -> Option<Check<'a>> {
-    if !place.shape(&["that", "say", "help", "severity", "at"], out) {
+    if !place.shape(&language::CHECK.names(), out) {
         return None;
     }
     for (key, what) in [("that", "what must hold"), ("say", "what is wrong when it does not hold")] {
@@ -266,9 +266,7 @@ fn mapping<'a>(place: &Place<'a>, key: &str, out: &mut Findings) -> Vec<(&'a str
 }
 
 fn input<'a>(place: &Place<'a>, out: &mut Findings) -> Option<Input<'a>> {
-    let mut keys = vec!["default", "optional", "module"];
-    keys.extend(Rule::KEYS);
-    if !place.shape(&keys, out) {
+    if !place.shape(&language::INPUT.names(), out) {
         return None;
     }
     let rule = Rule::read(place, true, out)?;
@@ -311,7 +309,7 @@ fn body<'a>(
     reader: &Reader<'_>,
     out: &mut Findings,
 ) -> Option<Body<'a>> {
-    if !place.shape(&["lets", "modules", "resources", "outputs", "checks", "notes"], out) {
+    if !place.shape(&language::ENTRY.names(), out) {
         return None;
     }
     let lets = mapping(place, "lets", out);
@@ -334,7 +332,7 @@ fn body<'a>(
     }
     let mut notes = Vec::new();
     for place in place.get("notes").and_then(|place| place.list(out)).unwrap_or_default() {
-        if !place.shape(&["when", "say"], out) {
+        if !place.shape(&language::NOTE.names(), out) {
             continue;
         }
         match place.get("say") {
@@ -349,7 +347,7 @@ fn body<'a>(
 }
 
 fn resource<'a>(place: &Place<'a>, out: &mut Findings) -> Option<Declared<'a>> {
-    if !place.shape(&["kind", "with", "when", "for_each", "protect", "depends_on"], out) {
+    if !place.shape(&language::RESOURCE.names(), out) {
         return None;
     }
     let Some(kind) = place.get("kind") else {

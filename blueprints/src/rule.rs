@@ -1,5 +1,6 @@
 //! What a variable or an input may be: its type, its range, its allowed values. One set of rules for both.
 
+use crate::language;
 use crate::shape::{Findings, Place, advice, brief, describe};
 use crate::suggest;
 use forge_engine::diag::Diagnostic;
@@ -91,9 +92,6 @@ impl Misfit {
 }
 
 impl Rule {
-    /// The keys that [`Rule::read`] reads.
-    pub(crate) const KEYS: [&'static str; 7] = ["type", "min", "max", "enum", "pattern", "items", "description"];
-
     /// Reads a rule; none without a type that exists.
     pub(crate) fn read(place: &Place<'_>, modules_too: bool, out: &mut Findings) -> Option<Self> {
         let kind = Self::kind(place, modules_too, out);
@@ -126,7 +124,7 @@ impl Rule {
         if let Some(items) = place.get("items") {
             if !matches!(rule.kind, Type::List | Type::Map) {
                 out.push(Diagnostic::error("bad-rule", "`items` is for lists and maps").at(items.key_at(), ""));
-            } else if items.shape(&Self::KEYS, out) {
+            } else if items.shape(&language::RULE.names(), out) {
                 rule.items = Self::read(&items, false, out).map(Box::new);
             }
         }

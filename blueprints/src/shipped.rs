@@ -21,7 +21,7 @@ macro_rules! shipped {
     };
 }
 
-shipped!["local", "reference", "p5", "p5en", "p6-b200", "trn1", "trn2", "spot-finetune", "capacity-block", "hosts",];
+shipped!["local", "hosts", "reference", "p5", "p5en", "p6-b200", "trn1", "trn2", "spot-finetune", "capacity-block",];
 
 impl Shipped {
     /// What it is for: its first line, which is a comment.
@@ -55,6 +55,17 @@ mod tests {
                 shipped.name
             );
         }
+    }
+
+    #[test]
+    fn every_blueprint_beside_the_sources_is_shipped() {
+        let entries = std::fs::read_dir(env!("CARGO_MANIFEST_DIR")).expect("the crate's directory");
+        let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+        let mut files: Vec<_> = names.filter(|name| name.ends_with(".yaml")).collect();
+        let mut shipped: Vec<_> = SHIPPED.iter().map(|shipped| format!("{}.yaml", shipped.name)).collect();
+        files.sort();
+        shipped.sort();
+        assert_eq!(files, shipped);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Where a blueprint runs, and the settings that each target has.
 
 use crate::expr::{Evaluator, Scope};
+use crate::language;
 use crate::shape::{Findings, Place};
 use crate::sources::Sources;
 use crate::suggest;
@@ -41,11 +42,11 @@ impl Target {
     }
 
     /// The keys of its settings.
-    fn keys(self) -> &'static [&'static str] {
+    fn keys(self) -> Vec<&'static str> {
         match self {
-            Self::Aws => &["region", "profile", "zones"],
-            Self::Hosts => &["machines", "user", "port", "key", "jump", "spares", "bucket", "endpoint", "scratch"],
-            Self::Local => &["nodes", "workers_per_node"],
+            Self::Aws => language::AWS.names(),
+            Self::Hosts => language::HOSTS.names(),
+            Self::Local => language::LOCAL.names(),
         }
     }
 }
@@ -101,7 +102,7 @@ pub(crate) fn settings(
     let mut settings = BTreeMap::new();
     for target in Target::ALL {
         let evaluated = blueprint.get(target.name()).and_then(|place| {
-            let fits = place.shape(target.keys(), out);
+            let fits = place.shape(&target.keys(), out);
             fits.then(|| evaluator.evaluate(&place, vars, sources, out)).flatten().map(|value| (place, value))
         });
         let mut evaluated = evaluated;
@@ -126,9 +127,6 @@ pub(crate) fn settings(
     }
     settings
 }
-
-/// The keys of a machine.
-const MACHINE: [&str; 5] = ["address", "user", "port", "key", "labels"];
 
 /// A machine that is a text is its address.
 fn spell_out(value: &mut Value) {
@@ -157,7 +155,7 @@ fn check(target: Target, place: &Place<'_>, out: &mut Findings) {
         }
     }
     for machine in place.get("machines").and_then(|machines| machines.list(out)).unwrap_or_default() {
-        if !machine.shape(&MACHINE, out) {
+        if !machine.shape(&language::MACHINE.names(), out) {
             continue;
         }
         for key in ["address", "user", "key"] {

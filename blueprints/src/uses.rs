@@ -1,6 +1,7 @@
 //! One module in a blueprint, or in another module: `gpus: { use: gpu-nodes, with: { … } }`.
 
 use crate::expr::Key;
+use crate::language;
 use crate::shape::{Findings, Place, identifier};
 use forge_engine::diag::Diagnostic;
 use std::collections::BTreeMap;
@@ -69,7 +70,7 @@ fn instance(whole: &str) -> (&str, Option<Key>) {
 }
 
 fn used<'a>(place: &Place<'a>, name: &'a str, key: Option<Key>, base: &str, out: &mut Findings) -> Option<Used<'a>> {
-    if !place.shape(&["use", "with", "when", "for_each", "protect", "depends_on"], out) {
+    if !place.shape(&language::USE.names(), out) {
         return None;
     }
     let with = match place.get("with") {

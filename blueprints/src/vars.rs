@@ -5,6 +5,7 @@
 //! taken, and where the environment sets it, the reference is to that.
 
 use crate::expr::{Scope, refuse_expressions};
+use crate::language;
 use crate::rule::Rule;
 use crate::shape::{Findings, Place, describe, identifier};
 use crate::sources::Sources;
@@ -101,9 +102,7 @@ fn strangers(given: &Given<'_>, values: &BTreeMap<String, Value>, out: &mut Find
 }
 
 fn value(name: &str, place: &Place<'_>, given: &Given<'_>, sources: &Sources, out: &mut Findings) -> Option<Variable> {
-    let mut keys = vec!["default", "sensitive"];
-    keys.extend(Rule::KEYS);
-    if !place.shape(&keys, out) {
+    if !place.shape(&language::VARIABLE.names(), out) {
         return None;
     }
     let rule = Rule::read(place, false, out)?;

@@ -1,5 +1,7 @@
 //! The language by examples: each `##` heading of `language/*.md` is a test. [`literate`] says how a case is written.
 
+#![allow(clippy::print_stderr)] // A test without a harness, which says itself what failed.
+
 mod literate;
 mod setup;
 
@@ -173,7 +175,9 @@ fn source_ids() -> BTreeMap<String, String> {
 }
 
 fn every_id(expected: &BTreeSet<String>) -> Result<(), Failed> {
-    let source = source_ids();
+    let mut source = source_ids();
+    // Words of JSON Schema, not ids.
+    source.retain(|_, file| !file.ends_with("schema.rs"));
     let silent: Vec<String> = source
         .iter()
         .filter(|(id, _)| !expected.contains(*id) && !ELSEWHERE.contains(&id.as_str()))
@@ -191,8 +195,8 @@ fn every_id(expected: &BTreeSet<String>) -> Result<(), Failed> {
 }
 
 /// Ids that no case can have; `broken.rs` shows them: a document too large to be read by people, and a module that forge
-/// ships under another name than its own.
-const ELSEWHERE: [&str; 2] = ["bad-module", "yaml-too-large"];
+/// ships under another name than its own. And what only `forge fmt` says; `format.rs` shows that.
+const ELSEWHERE: [&str; 3] = ["bad-module", "format-unsupported", "yaml-too-large"];
 
 /// A case that must not pass.
 fn fails(text: &str, complaint: &str) -> Result<(), Failed> {

@@ -4,7 +4,7 @@
 mod setup;
 
 use forge_engine::diag::{Diagnostic, Severity};
-use setup::{Outcome, outcome_beside, place};
+use setup::{Outcome, outcome_beside};
 use std::path::Path;
 
 /// An entry of the table.
@@ -87,10 +87,10 @@ fn faults(mistake: &Mistake, text: &str) -> Vec<String> {
     let [finding] = outcome.findings.as_slice() else {
         return vec![format!("{} findings, not one:\n{}", outcome.findings.len(), outcome.text())];
     };
-    let found = place(finding, &outcome.sources).unwrap_or_default();
-    let found = found.strip_prefix("blueprint.yaml:").unwrap_or(&found);
-    if (found, finding.id) != (mistake.place.as_str(), mistake.id.as_str()) {
-        faults.push(format!("at {found} {}\n{}", finding.id, outcome.text()));
+    let place = setup::place(finding, &outcome.sources).unwrap_or_default();
+    let place = place.strip_prefix("blueprint.yaml:").unwrap_or(&place);
+    if (place, finding.id) != (mistake.place.as_str(), mistake.id.as_str()) {
+        faults.push(format!("at {place} {}\n{}", finding.id, outcome.text()));
     }
     let wanted = if mistake.id.starts_with("unused") { Severity::Warning } else { Severity::Error };
     if finding.severity != wanted {

@@ -168,10 +168,10 @@ fn every_blueprint_expands_on_its_own_target_and_on_this_machine() {
 fn every_blueprint_can_be_read_at_a_glance() {
     for (name, text) in BLUEPRINTS {
         let lines = text.lines().count();
-        assert!((20..=50).contains(&lines), "{name}: {lines} lines");
+        assert!((15..=50).contains(&lines), "{name}: {lines} lines");
         let expanded = outcome(text, None).expanded.expect("it expands");
         // The one for this machine works as it is.
-        assert!(text.contains("decide:") || name == &"local", "{name} leaves nothing to decide");
+        assert!(text.contains("decide:") || name == "local", "{name} leaves nothing to decide");
         assert!(!expanded.variables.is_empty(), "{name} has no variables");
     }
 }

@@ -198,6 +198,16 @@ pub(crate) fn is_plan_only(target: Target) -> bool {
     target != Target::Local
 }
 
+/// The modules that forge ships.
+pub(crate) fn modules() -> Vec<ModuleSource<'static>> {
+    let source = |module: &forge_modules::Embedded| ModuleSource {
+        name: module.name,
+        document: module.document,
+        text: module.text,
+    };
+    forge_modules::MODULES.iter().map(source).collect()
+}
+
 /// The kinds of a target, for a deployment whose files are at `home`.
 pub(crate) fn kinds(target: Target, home: &Path) -> Kinds {
     match target {
@@ -267,13 +277,6 @@ impl Project {
             environment.iter().map(|(name, text, origin)| Override { name, text, origin }).collect();
         let overrides: Vec<Override<'_>> =
             self.vars.iter().map(|(name, text)| Override { name, text, origin: "--var" }).collect();
-        let documents: Vec<String> =
-            forge_modules::MODULES.iter().map(|module| format!("modules/{}/module.yaml", module.name)).collect();
-        let modules: Vec<_> = forge_modules::MODULES
-            .iter()
-            .zip(&documents)
-            .map(|(module, document)| ModuleSource { name: module.name, document, text: module.text })
-            .collect();
         // Checking specifications needs no place; the one for work is made when the deployment's name is known.
         let nowhere = |target| kinds(target, Path::new(OWN));
         let (sources, expanded, findings) = expand(&Request {
@@ -283,7 +286,7 @@ impl Project {
             var_files: &var_files,
             overrides: &overrides,
             target: self.target.as_deref(),
-            modules: &modules,
+            modules: &modules(),
             files: &|path| file::bytes(&self.directory.join(path)).map_err(|error| error.to_string()),
             kinds: &nowhere,
         });

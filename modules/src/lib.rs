@@ -13,6 +13,8 @@ pub mod planned;
 pub struct Embedded {
     /// What `use:` says.
     pub name: &'static str,
+    /// The name of its document in findings.
+    pub document: &'static str,
     /// Its `module.yaml`.
     pub text: &'static str,
 }
@@ -21,7 +23,7 @@ macro_rules! modules {
     ($($name:literal),* $(,)?) => {
         /// The modules that forge ships.
         pub const MODULES: &[Embedded] =
-            &[$(Embedded { name: $name, text: include_str!(concat!("../", $name, "/module.yaml")) }),*];
+            &[$(Embedded { name: $name, document: concat!("modules/", $name, "/module.yaml"), text: include_str!(concat!("../", $name, "/module.yaml")) }),*];
     };
 }
 

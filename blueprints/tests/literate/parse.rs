@@ -226,7 +226,7 @@ fn words(info: &str) -> Result<Vec<String>, String> {
         }
     }
     words.retain(|word| !word.is_empty());
-    (info.matches('\'').count() % 2 == 0).then_some(words).ok_or_else(|| "nothing closes the quote".to_owned())
+    info.matches('\'').count().is_multiple_of(2).then_some(words).ok_or_else(|| "nothing closes the quote".to_owned())
 }
 
 fn document(name: String, role: Use, escapes: bool, range: Range<usize>, lines: &[&str]) -> Result<Document, String> {

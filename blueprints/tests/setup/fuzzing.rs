@@ -3,7 +3,7 @@
 
 use super::{Outcome, outcome_among, outcome_beside, render};
 use forge_blueprints::Target;
-use forge_engine::diag::has_errors;
+use forge_engine::diag::{Locate, has_errors};
 use forge_engine::kind::Kinds;
 use forge_engine::value::{Output, Value};
 use serde_json::Value as Json;
@@ -33,8 +33,8 @@ pub(crate) fn sound(outcome: &Outcome) {
     assert_eq!(text.is_empty(), outcome.findings.is_empty());
     for finding in &outcome.findings {
         assert!(finding.summary.len() < 2000, "{}", finding.summary.len());
-        let place = super::place(finding, &outcome.sources);
-        assert_eq!(place.is_some(), finding.primary.is_some(), "every place can be found: {}", finding.id);
+        let found = finding.primary.as_ref().map(|label| outcome.sources.locate(&label.at).is_some());
+        assert_ne!(found, Some(false), "every place can be found: {}", finding.id);
     }
     let Some(expanded) = &outcome.expanded else { return };
     let resources = &expanded.desired.resources;

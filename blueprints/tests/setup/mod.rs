@@ -214,11 +214,10 @@ pub(crate) fn outcome_among(
     })
 }
 
-/// `file:line:column` of what a finding points at, from 1, columns in characters.
-pub(crate) fn place(finding: &Diagnostic, sources: &Sources) -> Option<String> {
-    let located = sources.locate(&finding.primary.as_ref()?.at)?;
+/// `file:line:column` of what a finding points at, lines and columns from 1, columns in characters.
+pub(crate) fn place(finding: &Diagnostic, locate: &dyn Locate) -> Option<String> {
+    let located = locate.locate(&finding.primary.as_ref()?.at)?;
     let before = &located.text[..located.range.start];
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    Some(format!("{}:{line}:{column}", located.name))
+    let line = before.rfind('\n').map_or(0, |newline| newline + 1);
+    Some(format!("{}:{}:{}", located.name, before.matches('\n').count() + 1, before[line..].chars().count() + 1))
 }

@@ -41,6 +41,8 @@ commands! {
     Validate = validate,
     /// Lay blueprints and modules out in the one way, comments kept
     Fmt = fmt,
+    /// Print the JSON Schema of blueprints or of module.yaml, for editors
+    Schema = schema,
     /// Show what `up` would do
     Plan = plan,
     /// Make the world as the blueprint says
