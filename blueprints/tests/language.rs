@@ -116,6 +116,13 @@ fn seeds(files: &[PathBuf], directory: &Path) -> ExitCode {
         let seed = setup::fuzzing::seed(&case.documents[0].bytes, module.map(|module| module.bytes.as_slice()));
         std::fs::write(directory.join(format!("{index:03}")), seed).expect("the seed can be written");
     }
+    let shipped = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("the blueprints are there");
+    for path in shipped.map(|entry| entry.expect("the directory can be read").path()) {
+        if path.extension().is_some_and(|end| end == "yaml") {
+            let name = path.file_name().unwrap_or_default().to_owned();
+            std::fs::copy(&path, directory.join(name)).expect("the seed can be written");
+        }
+    }
     ExitCode::SUCCESS
 }
 

@@ -1,9 +1,10 @@
 //! What must hold for every input: the fuzz targets of `fuzz/` look for one that breaks it, `corpus.rs` replays what they
 //! have kept.
 
-use super::{Outcome, outcome_beside, render};
+use super::{Outcome, outcome_among, outcome_beside, render};
 use forge_blueprints::Target;
 use forge_engine::diag::{Locate, has_errors};
+use forge_engine::kind::Kinds;
 use forge_engine::value::{Output, Value};
 use serde_json::Value as Json;
 use std::fmt::Write as _;
@@ -12,16 +13,16 @@ use std::fmt::Write as _;
 pub(crate) const SEPARATOR: &str = "%%%\n";
 
 /// Any bytes as a blueprint, and as the module that it may use.
-pub(crate) fn yaml(bytes: &[u8]) {
+pub(crate) fn yaml(kinds: &dyn Fn(Target) -> Kinds, bytes: &[u8]) {
     let at = bytes.windows(SEPARATOR.len()).position(|window| window == SEPARATOR.as_bytes());
     let (blueprint, files) = match at {
         Some(at) => (&bytes[..at], vec![("m/module.yaml", &bytes[at + SEPARATOR.len()..])]),
         None => (bytes, Vec::new()),
     };
     for target in Target::ALL {
-        let first = outcome_beside(blueprint, &[], Some(target.name()), &files, &[]);
+        let first = outcome_among(kinds, blueprint, &[], Some(target.name()), &files, &[]);
         sound(&first);
-        again(&first, target, &files);
+        again(kinds, &first, target, &files);
     }
 }
 
@@ -50,7 +51,7 @@ pub(crate) fn sound(outcome: &Outcome) {
 }
 
 /// What `forge expand` prints comes to the same.
-pub(crate) fn again(first: &Outcome, target: Target, files: &[(&str, &[u8])]) {
+pub(crate) fn again(kinds: &dyn Fn(Target) -> Kinds, first: &Outcome, target: Target, files: &[(&str, &[u8])]) {
     if first.expanded.is_none() {
         return;
     }
@@ -58,7 +59,7 @@ pub(crate) fn again(first: &Outcome, target: Target, files: &[(&str, &[u8])]) {
     if text.is_empty() {
         return;
     }
-    let second = outcome_beside(text.as_bytes(), &[], Some(target.name()), files, &[]);
+    let second = outcome_among(kinds, text.as_bytes(), &[], Some(target.name()), files, &[]);
     assert_eq!(meaning(first), meaning(&second), "{text}\n{}", second.text());
     assert_eq!(text, second.resolved());
 }

@@ -180,6 +180,18 @@ pub(crate) fn outcome_beside(
     files: &[(&str, &[u8])],
     values: &[(&str, &[u8])],
 ) -> Outcome {
+    outcome_among(&kinds, bytes, set, target, files, values)
+}
+
+/// The same with kinds of the caller's.
+pub(crate) fn outcome_among(
+    kinds: &dyn Fn(Target) -> Kinds,
+    bytes: &[u8],
+    set: &[(&str, &str, &str)],
+    target: Option<&str>,
+    files: &[(&str, &[u8])],
+    values: &[(&str, &[u8])],
+) -> Outcome {
     let of = |command_line: bool| -> Vec<Override<'_>> {
         let set = set.iter().filter(|(_, _, origin)| (*origin == "--var") == command_line);
         set.map(|(name, text, origin)| Override { name, text, origin }).collect()
@@ -198,7 +210,7 @@ pub(crate) fn outcome_beside(
         target,
         modules: &MODULES,
         files: &read,
-        kinds: &kinds,
+        kinds,
     })
 }
 

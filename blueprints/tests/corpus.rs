@@ -1,0 +1,48 @@
+//! The inputs that fuzzing has kept (`fuzz/corpus`), replayed.
+
+mod setup;
+
+#[allow(dead_code, missing_docs, unreachable_pub)]
+#[path = "../../modules/src/aws/mod.rs"]
+mod aws;
+#[allow(dead_code, missing_docs, unreachable_pub)]
+#[path = "../../modules/src/host/mod.rs"]
+mod host;
+#[allow(dead_code, missing_docs, unreachable_pub)]
+#[path = "../../modules/src/planned.rs"]
+mod planned;
+
+use forge_blueprints::Target;
+use forge_engine::kind::Kinds;
+use std::path::Path;
+
+fn kinds(target: Target) -> Kinds {
+    match target {
+        Target::Aws => aws::kinds().with(setup::AwsItem),
+        Target::Hosts => host::kinds(),
+        Target::Local => setup::kinds(target),
+    }
+}
+
+fn replay(target: &str, run: impl Fn(&[u8])) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+    let mut count = 0;
+    for entry in std::fs::read_dir(&directory).expect("the corpus is there") {
+        let path = entry.expect("the directory can be read").path();
+        // Shown when it fails.
+        println!("{}", path.display());
+        run(&std::fs::read(&path).expect("the file can be read"));
+        count += 1;
+    }
+    assert!(count > 50, "{count} files in {}", directory.display());
+}
+
+#[test]
+fn blueprints() {
+    replay("yaml", |bytes| setup::fuzzing::yaml(&kinds, bytes));
+}
+
+#[test]
+fn expressions() {
+    replay("expression", setup::fuzzing::expression);
+}
