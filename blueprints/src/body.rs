@@ -13,6 +13,7 @@ use crate::check::spec::{self, Shape};
 use crate::expr::{Evaluator, Key, Scope, Whole, root_of};
 use crate::module::{Body, Check, Declared, Default, Definition};
 use crate::order;
+use crate::resolved::{Argument, Origin, Use};
 use crate::shape::{Findings, Place, describe};
 use crate::sources::Sources;
 use crate::suggest;
@@ -65,6 +66,8 @@ pub(crate) struct Built {
     pub(crate) modules: BTreeMap<String, BTreeMap<String, Value>>,
     /// The modules that each module in it refers to.
     pub(crate) edges: BTreeMap<String, BTreeSet<String>>,
+    /// The modules of the blueprint itself, as it comes to use them.
+    pub(crate) uses: Vec<Use>,
 }
 
 /// Where a body stands.
@@ -236,6 +239,9 @@ impl<'a> World<'a> {
         let mut instances: Vec<(Option<Key>, Value)> = Vec::new();
         let mut complete = true;
         let mut repeated = false;
+        let mut group = group.to_vec();
+        // Not in the order of the text: that of m[10] is before that of m[2].
+        group.sort_by(|a, b| a.key.cmp(&b.key));
         for used in group {
             let mut each: Vec<(Option<Key>, Option<Value>)> = vec![(used.key.clone(), None)];
             repeated |= used.key.is_some();
@@ -341,10 +347,12 @@ impl<'a> World<'a> {
         inside.stack.push(used.canonical.clone());
         inside.origin = Some(inside.origin.unwrap_or_else(|| used.place.key_at()));
         inside.protect |= used.protect;
+        let as_used = frame.path.is_empty().then(|| as_used(used, key, definition, &bound));
         let mut own = self.scope(definition, bound, &inside.path);
         let mut found = Findings::new();
         let mut homed = Findings::new();
-        let built = self.build(body, &inside, &mut own, &mut found);
+        let mut built = self.build(body, &inside, &mut own, &mut found);
+        built.uses.extend(as_used);
         for check in definition.checks.iter().chain(&body.checks) {
             self.check(check, used, &own, &mut found, &mut homed);
         }
@@ -628,6 +636,41 @@ impl Built {
         self.declared.extend(other.declared);
         self.notes.extend(other.notes);
         self.modules.extend(other.modules);
+        self.uses.extend(other.uses);
+    }
+}
+
+/// What a use of a module comes to.
+fn as_used(
+    used: &Used<'_>,
+    key: Option<&Key>,
+    definition: &Definition<'_>,
+    bound: &BTreeMap<&str, Option<Bound>>,
+) -> Use {
+    let inputs = definition.root.get("inputs");
+    let argument = |(name, bound): (&&str, &Option<Bound>)| {
+        let bound = bound.as_ref()?;
+        let origin = match used.with.get(name).filter(|place| *place.value != Value::Null) {
+            Some(place) => Origin::Given(place.value_at()),
+            None if bound.whole.is_some() => Origin::Only,
+            None => Origin::Default,
+        };
+        Some(Argument {
+            name: (*name).to_owned(),
+            value: bound.value.clone(),
+            whole: bound.whole.as_ref().map(|(_, whole)| whole.address.clone()),
+            declared: inputs.as_ref().and_then(|inputs| inputs.get(name)).unwrap_or(definition.root.clone()).key_at(),
+            origin,
+        })
+    };
+    Use {
+        name: used.name.to_owned(),
+        key: key.cloned(),
+        module: used.use_name.to_owned(),
+        declared: used.place.key_at(),
+        protect: used.protect,
+        depends_on: used.depends_on.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        inputs: bound.iter().filter_map(argument).collect(),
     }
 }
 
