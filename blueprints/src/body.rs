@@ -105,8 +105,11 @@ impl<'a> World<'a> {
             scope.set(name, Value::Null, "output");
             scope.set_broken(*name);
         }
-        let nothing = body.lets.keys().map(|name| ((*name).to_owned(), Value::Null)).collect();
-        scope.set("lets", Value::Map(nothing), "entry");
+        // A blueprint has none.
+        if !frame.path.is_empty() {
+            let nothing = body.lets.keys().map(|name| ((*name).to_owned(), Value::Null)).collect();
+            scope.set("lets", Value::Map(nothing), "entry");
+        }
         body.lets.keys().for_each(|name| scope.set_broken(format!("lets.{name}")));
         let needs = self.needs(body, &items);
         let order = order::order(&needs);
@@ -186,6 +189,9 @@ impl<'a> World<'a> {
                 (name.clone(), references.map(|reference| cycle::node_of(&reference)).collect())
             })
             .collect();
+        // `lets[inputs.size]` may be any of them.
+        let lets: Vec<String> = body.lets.keys().map(|name| format!("lets.{name}")).collect();
+        needs.values_mut().filter(|needs| needs.contains("lets.")).for_each(|needs| needs.extend(lets.iter().cloned()));
         for used in body.modules.values() {
             let Some(needs) = needs.get_mut(used.name) else { continue };
             needs.extend(used.depends_on.iter().map(|(name, _)| (*name).to_owned()));
