@@ -122,7 +122,7 @@ impl Repeat {
     fn random(dice: &mut Dice) -> Self {
         match dice.roll(6) {
             0 => Self::Times(dice.roll(4)),
-            1 => Self::Keys(["a", "b", "c"][..1 + dice.roll(3)].to_vec()),
+            1 => Self::Keys(["a", "b", "c"][..dice.roll(4)].to_vec()),
             _ => Self::Once,
         }
     }
