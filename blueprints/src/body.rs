@@ -10,9 +10,10 @@
 use crate::check::cycle::{self, Item};
 use crate::check::inputs::{self, Bound};
 use crate::check::spec::{self, Shape};
-use crate::expr::{Evaluator, Key, Scope, Whole, root_of};
+use crate::expr::{Evaluator, Items, Key, Scope, Whole, root_of};
 use crate::module::{Body, Check, Declared, Default, Definition};
 use crate::order;
+use crate::resolved::{Argument, Origin, Use};
 use crate::shape::{Findings, Place, describe};
 use crate::sources::Sources;
 use crate::suggest;
@@ -65,6 +66,8 @@ pub(crate) struct Built {
     pub(crate) modules: BTreeMap<String, BTreeMap<String, Value>>,
     /// The modules that each module in it refers to.
     pub(crate) edges: BTreeMap<String, BTreeSet<String>>,
+    /// The modules of the blueprint itself, as it comes to use them.
+    pub(crate) uses: Vec<Use>,
 }
 
 /// Where a body stands.
@@ -77,6 +80,24 @@ pub(crate) struct Frame {
     /// Where the blueprint asks for it.
     origin: Option<At>,
     protect: bool,
+}
+
+/// What the instances of a name are together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    One,
+    List,
+    Map,
+}
+
+impl Form {
+    /// What goes over these items is.
+    fn over(items: &Items) -> Self {
+        match items {
+            Items::List(_) => Self::List,
+            Items::Map(_) => Self::Map,
+        }
+    }
 }
 
 /// A resource that is wanted, and what tells it from others of its name.
@@ -105,8 +126,11 @@ impl<'a> World<'a> {
             scope.set(name, Value::Null, "output");
             scope.set_broken(*name);
         }
-        let nothing = body.lets.keys().map(|name| ((*name).to_owned(), Value::Null)).collect();
-        scope.set("lets", Value::Map(nothing), "entry");
+        // A blueprint has none.
+        if !frame.path.is_empty() {
+            let nothing = body.lets.keys().map(|name| ((*name).to_owned(), Value::Null)).collect();
+            scope.set("lets", Value::Map(nothing), "entry");
+        }
         body.lets.keys().for_each(|name| scope.set_broken(format!("lets.{name}")));
         let needs = self.needs(body, &items);
         let order = order::order(&needs);
@@ -122,7 +146,9 @@ impl<'a> World<'a> {
                 addresses.entry(name).or_default().extend(instances.iter().map(|wanted| wanted.address.clone()));
                 wanted.extend(instances);
             } else {
-                let group: Vec<&Used<'a>> = body.modules.values().filter(|used| used.name == name).collect();
+                let mut group: Vec<&Used<'a>> = body.modules.values().filter(|used| used.name == name).collect();
+                // As text, `m[10]` comes before `m[2]`.
+                group.sort_by(|one, other| one.key.cmp(&other.key));
                 let Some(first) = group.first() else { continue };
                 let known =
                     if frame.path.is_empty() { needs.get(name).cloned().unwrap_or_default() } else { BTreeSet::new() };
@@ -186,6 +212,9 @@ impl<'a> World<'a> {
                 (name.clone(), references.map(|reference| cycle::node_of(&reference)).collect())
             })
             .collect();
+        // `lets[inputs.size]` may be any of them.
+        let lets: Vec<String> = body.lets.keys().map(|name| format!("lets.{name}")).collect();
+        needs.values_mut().filter(|needs| needs.contains("lets.")).for_each(|needs| needs.extend(lets.iter().cloned()));
         for used in body.modules.values() {
             let Some(needs) = needs.get_mut(used.name) else { continue };
             needs.extend(used.depends_on.iter().map(|(name, _)| (*name).to_owned()));
@@ -235,14 +264,18 @@ impl<'a> World<'a> {
         let mut all = Built::default();
         let mut instances: Vec<(Option<Key>, Value)> = Vec::new();
         let mut complete = true;
-        let mut repeated = false;
+        let mut form = Form::One;
         for used in group {
             let mut each: Vec<(Option<Key>, Option<Value>)> = vec![(used.key.clone(), None)];
-            repeated |= used.key.is_some();
+            match used.key {
+                Some(Key::Index(_)) => form = Form::List,
+                Some(Key::Name(_)) => form = Form::Map,
+                None => {}
+            }
             if let Some(place) = &used.for_each {
-                repeated = true;
                 match self.evaluator.items(place, scope, self.sources, out) {
                     Some(items) => {
+                        form = Form::over(&items);
                         each = items.each().into_iter().map(|(key, value)| (Some(key), Some(value))).collect();
                     }
                     None => {
@@ -292,7 +325,7 @@ impl<'a> World<'a> {
             }
         }
         if complete && !circular {
-            scope.mend(name, together(instances, repeated), "output");
+            scope.mend(name, together(instances, form), "output");
         }
         all
     }
@@ -341,10 +374,12 @@ impl<'a> World<'a> {
         inside.stack.push(used.canonical.clone());
         inside.origin = Some(inside.origin.unwrap_or_else(|| used.place.key_at()));
         inside.protect |= used.protect;
+        let as_used = frame.path.is_empty().then(|| as_used(used, key, definition, &bound));
         let mut own = self.scope(definition, bound, &inside.path);
         let mut found = Findings::new();
         let mut homed = Findings::new();
-        let built = self.build(body, &inside, &mut own, &mut found);
+        let mut built = self.build(body, &inside, &mut own, &mut found);
+        built.uses.extend(as_used);
         for check in definition.checks.iter().chain(&body.checks) {
             self.check(check, used, &own, &mut found, &mut homed);
         }
@@ -442,10 +477,14 @@ impl<'a> World<'a> {
         scope: &mut Scope,
         out: &mut Findings,
     ) -> Vec<Wanted<'b, 'a>> {
+        let mut form = Form::One;
         let each: Vec<Option<(Key, Value)>> = match &declared.for_each {
             None => vec![None],
             Some(place) => match self.evaluator.items(place, scope, self.sources, out) {
-                Some(items) => items.each().into_iter().map(Some).collect(),
+                Some(items) => {
+                    form = Form::over(&items);
+                    items.each().into_iter().map(Some).collect()
+                }
                 None => return Vec::new(),
             },
         };
@@ -488,7 +527,7 @@ impl<'a> World<'a> {
             .iter()
             .map(|wanted| (wanted.each.as_ref().map(|(key, _)| key.clone()), outputs(&wanted.address)))
             .collect();
-        scope.mend(name, together(instances, declared.for_each.is_some()), "output");
+        scope.mend(name, together(instances, form), "output");
         wanted
     }
 
@@ -628,6 +667,41 @@ impl Built {
         self.declared.extend(other.declared);
         self.notes.extend(other.notes);
         self.modules.extend(other.modules);
+        self.uses.extend(other.uses);
+    }
+}
+
+/// What a use of a module comes to.
+fn as_used(
+    used: &Used<'_>,
+    key: Option<&Key>,
+    definition: &Definition<'_>,
+    bound: &BTreeMap<&str, Option<Bound>>,
+) -> Use {
+    let inputs = definition.root.get("inputs");
+    let argument = |(name, bound): (&&str, &Option<Bound>)| {
+        let bound = bound.as_ref()?;
+        let origin = match used.with.get(name).filter(|place| *place.value != Value::Null) {
+            Some(place) => Origin::Given(place.value_at()),
+            None if bound.whole.is_some() => Origin::Only,
+            None => Origin::Default,
+        };
+        Some(Argument {
+            name: (*name).to_owned(),
+            value: bound.value.clone(),
+            whole: bound.whole.as_ref().map(|(_, whole)| whole.address.clone()),
+            declared: inputs.as_ref().and_then(|inputs| inputs.get(name)).unwrap_or(definition.root.clone()).key_at(),
+            origin,
+        })
+    };
+    Use {
+        name: used.name.to_owned(),
+        key: key.cloned(),
+        module: used.use_name.to_owned(),
+        declared: used.place.key_at(),
+        protect: used.protect,
+        depends_on: used.depends_on.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        inputs: bound.iter().filter_map(argument).collect(),
     }
 }
 
@@ -647,18 +721,18 @@ fn items<'b, 'a>(body: &'b Body<'a>) -> BTreeMap<String, Item<'b, 'a>> {
 }
 
 /// What several instances are as one value; a single one is itself.
-fn together(instances: Vec<(Option<Key>, Value)>, repeated: bool) -> Value {
-    if !repeated {
-        return instances.into_iter().next().map_or(Value::Null, |(_, value)| value);
+fn together(instances: Vec<(Option<Key>, Value)>, form: Form) -> Value {
+    match form {
+        Form::One => instances.into_iter().next().map_or(Value::Null, |(_, value)| value),
+        Form::List => Value::List(instances.into_iter().map(|(_, value)| value).collect()),
+        Form::Map => {
+            let named = instances.into_iter().filter_map(|(key, value)| match key? {
+                Key::Name(name) => Some((name, value)),
+                Key::Index(_) => None,
+            });
+            Value::Map(named.collect())
+        }
     }
-    if instances.iter().any(|(key, _)| matches!(key, Some(Key::Name(_)))) {
-        let named = instances.into_iter().filter_map(|(key, value)| match key? {
-            Key::Name(name) => Some((name, value)),
-            Key::Index(_) => None,
-        });
-        return Value::Map(named.collect());
-    }
-    Value::List(instances.into_iter().map(|(_, value)| value).collect())
 }
 
 /// The address of something in a body.

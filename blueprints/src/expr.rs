@@ -6,6 +6,7 @@
 //! has been reported already stays silent.
 
 use crate::filters;
+use crate::mentions::mentions;
 use crate::rule::show;
 use crate::scan::{self, Piece};
 use crate::shape::{Findings, Place, brief, describe};
@@ -234,8 +235,7 @@ impl Evaluator {
         let expression = ENVIRONMENT.compile_expression_owned(source.to_owned());
         let expression =
             expression.map_err(|error| error.detail().map_or_else(|| error.kind().to_string(), str::to_owned))?;
-        let names = expression.undeclared_variables(true);
-        let references = names.into_iter().filter(|name| !self.functions.contains(name)).collect();
+        let references = mentions(source).into_iter().filter(|name| !self.functions.contains(name)).collect();
         Ok(Compiled { expression, references })
     }
 
@@ -575,7 +575,7 @@ impl Scope {
 }
 
 /// A mapping that stands for a list, or another mapping, made by going over one.
-fn is_repetition(entries: &BTreeMap<String, Value>) -> bool {
+pub(crate) fn is_repetition(entries: &BTreeMap<String, Value>) -> bool {
     let known = |key: &String| ["for_each", "value", "when"].contains(&key.as_str());
     entries.contains_key("for_each") && entries.contains_key("value") && entries.keys().all(known)
 }

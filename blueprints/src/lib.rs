@@ -5,8 +5,8 @@
 //! their places into text.
 //!
 //! How it works, in the order of the pipeline: `yaml` (bytes to nodes that know where they stand) · `library` (the modules
-//! that are used) · `blueprint`, `uses`, `module` (shapes) · `vars` and `rule` (types and ranges) · `scan`, `expr`, `filters`,
-//! `unknown` (expressions, and values that only apply will know) · `order` and `check/` (graph, cycles, inputs,
+//! that are used) · `blueprint`, `uses`, `module` (shapes) · `vars` and `rule` (types and ranges) · `scan`, `mentions`, `expr`,
+//! `filters`, `unknown` (expressions, and values that only apply will know) · `order` and `check/` (graph, cycles, inputs,
 //! specifications, what nobody uses) · `body` (what a blueprint or a module declares) · `job` · `expand` (all of it).
 //!
 //! Beside the pipeline: `format` (one layout for the text), `language`, `schema` and `reference` (what there is to write, for editors and readers),
@@ -15,6 +15,7 @@
 mod blueprint;
 mod body;
 mod check;
+mod emit;
 mod expand;
 mod expr;
 mod filters;
@@ -22,9 +23,11 @@ pub mod format;
 mod job;
 mod language;
 mod library;
+mod mentions;
 mod module;
 mod order;
 pub mod reference;
+pub mod resolved;
 mod rule;
 mod scan;
 pub mod schema;

@@ -38,18 +38,23 @@ pub(crate) fn report(
     }
 }
 
-/// The name by which the graph knows what a reference leads to.
+/// The name by which the graph knows what a reference leads to; `lets.` stands for all of them.
 pub(crate) fn node_of(reference: &str) -> String {
-    match reference.strip_prefix("lets.") {
-        Some(rest) => format!("lets.{}", root_of(rest)),
-        None => root_of(reference).to_owned(),
+    match reference.split_once('.') {
+        Some(("lets", rest)) => format!("lets.{}", root_of(rest)),
+        None if reference == "lets" => "lets.".to_owned(),
+        _ => root_of(reference).to_owned(),
     }
+}
+
+fn leads(node: &str, needs: &str) -> bool {
+    node == needs || node == "lets." && needs.starts_with(node)
 }
 
 /// Where an item refers to another: the part that does, or the item itself when the need is not written out.
 fn reference(item: &Item<'_, '_>, needs: &str, evaluator: &Evaluator) -> At {
     item.parts
         .iter()
-        .find(|part| evaluator.references(part.value).iter().any(|reference| node_of(reference) == needs))
+        .find(|part| evaluator.references(part.value).iter().any(|reference| leads(&node_of(reference), needs)))
         .map_or_else(|| item.place.key_at(), |part| part.value_at())
 }
