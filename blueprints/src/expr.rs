@@ -172,6 +172,13 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     for filter in ["format", "indent", "pprint", "batch", "slice"] {
         environment.remove_filter(filter);
     }
+    // For templates and web pages; `tojson` writes `<` as an escape, `json` does not.
+    for filter in ["e", "escape", "safe", "tojson"] {
+        environment.remove_filter(filter);
+    }
+    environment.remove_global("namespace");
+    environment.remove_test("safe");
+    environment.remove_test("escaped");
     filters::add(&mut environment);
     environment
 });

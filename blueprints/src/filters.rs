@@ -12,12 +12,14 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 /// The most networks that one expression may make; a VPC has at most 200 subnets by default.
 const MAX_NETWORKS: u32 = 4096;
 
 /// Adds them.
 pub(crate) fn add(environment: &mut Environment<'static>) {
+    watch(environment);
     environment.add_function("secret", |state: &State<'_, '_>, reference: String| {
         ticket(state, &Value::Secret(Secret { secret: reference }))
     });
@@ -67,6 +69,64 @@ pub(crate) fn add(environment: &mut Environment<'static>) {
 
 fn refuse(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, why.into())
+}
+
+/// The engine's filters that put items into an order or choose among them. Each looks at its items, or at one attribute of
+/// them, and gives them back, so that no ticket would be missing afterwards.
+fn watch(environment: &mut Environment<'static>) {
+    use minijinja::filters;
+    fn hidden(name: &str) -> String {
+        format!("\0{name}")
+    }
+    environment.add_filter(hidden("dictsort"), filters::dictsort);
+    environment.add_filter(hidden("groupby"), filters::groupby);
+    environment.add_filter(hidden("reject"), filters::reject);
+    environment.add_filter(hidden("rejectattr"), filters::rejectattr);
+    environment.add_filter(hidden("select"), filters::select);
+    environment.add_filter(hidden("selectattr"), filters::selectattr);
+    environment.add_filter(hidden("sort"), filters::sort);
+    environment.add_filter(hidden("unique"), filters::unique);
+    for name in ["dictsort", "groupby", "reject", "rejectattr", "select", "selectattr", "sort", "unique"] {
+        environment.add_filter(name, move |state: &mut State<'_, '_>, value: Jinja, rest: Rest<Jinja>| {
+            let mut arguments = vec![value];
+            arguments.extend(rest.0);
+            let keywords = arguments.last().filter(|last| last.is_kwargs()).cloned();
+            let keyword = |name: &str| keywords.as_ref()?.get_attr(name).ok()?.as_str().map(str::to_owned);
+            let attribute = match name {
+                "groupby" | "rejectattr" | "selectattr" => {
+                    arguments.get(1).and_then(Jinja::as_str).map(str::to_owned).or_else(|| keyword("attribute"))
+                }
+                _ => keyword("attribute"),
+            };
+            let book = state.lookup(BOOK).and_then(|book| book.downcast_object::<Handle>());
+            if let Some(book) = book.map(|handle| Arc::clone(&handle.0)) {
+                if name == "dictsort" {
+                    if keyword("by").is_some_and(|by| by == "value") {
+                        book.look_at(&arguments[0]);
+                    }
+                } else if let Ok(items) = arguments[0].try_iter() {
+                    // Some can be gone over only once.
+                    let items: Vec<Jinja> = items.collect();
+                    for item in &items {
+                        match &attribute {
+                            None => book.look_at(item),
+                            Some(attributes) => attributes.split(',').for_each(|attribute| {
+                                let part = attribute.trim().split('.').try_fold(item.clone(), |item, step| {
+                                    match step.parse::<usize>() {
+                                        Ok(index) => item.get_item_by_index(index),
+                                        Err(_) => item.get_attr(step),
+                                    }
+                                });
+                                part.iter().for_each(|part| book.look_at(part));
+                            }),
+                        }
+                    }
+                    arguments[0] = Jinja::from(items);
+                }
+            }
+            state.apply_filter(&hidden(name), &arguments)
+        });
+    }
 }
 
 fn ticket(state: &State<'_, '_>, value: &Value) -> Result<Jinja, Error> {

@@ -4,7 +4,8 @@
 //! The engine gets no copy of the scope but [`View`]s that hand out parts on demand. Each time a part is handed out that
 //! is unknown, it goes out as a [`Ticket`] with a number of its own. After evaluation every ticket must have come back as
 //! (part of) the result. One that did not has been compared, tested, joined or counted: a computation on an unknown
-//! value, whatever the result looks like.
+//! value, whatever the result looks like. Where a ticket may decide something and come back all the same, as in `or` and in
+//! filters that sort and choose, the book is told.
 //!
 //! A view also knows which name of the scope it is a part of, so that a result that is a module as a whole is known to
 //! be that module, whatever expression chose it.
@@ -14,28 +15,58 @@ use forge_engine::value::Value;
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value as Jinja, ValueKind};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Under this name functions find the [`Book`] of the evaluation that they are called in. No expression can say it.
 pub(crate) const BOOK: &str = "\0book";
 
 /// The tickets handed out during one evaluation; a ticket's number is its index.
 #[derive(Debug, Default)]
-pub(crate) struct Book(Mutex<Vec<Value>>);
+pub(crate) struct Book(Mutex<Pages>);
+
+#[derive(Debug, Default)]
+struct Pages {
+    tickets: Vec<Value>,
+    /// The first that something was decided by; it may have come back all the same.
+    looked_at: Option<Value>,
+}
 
 impl Book {
     /// Sends a value out as a ticket.
     pub(crate) fn hand_out(self: &Arc<Self>, value: &Value) -> Jinja {
-        let mut tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tickets = &mut self.pages().tickets;
         tickets.push(value.clone());
-        Jinja::from_object(Ticket { number: tickets.len() - 1, value: value.clone() })
+        Jinja::from_object(Ticket { number: tickets.len() - 1, value: value.clone(), book: Arc::clone(self) })
     }
 
-    /// The first value whose ticket is not among these.
+    /// The first value that was computed with: something was decided by it, or its ticket is not among these.
     pub(crate) fn missing(&self, returned: &[usize]) -> Option<Value> {
-        let tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let missing = tickets.iter().enumerate().find(|(number, _)| !returned.contains(number));
-        missing.map(|(_, value)| value.clone())
+        let pages = self.pages();
+        let missing = pages.tickets.iter().enumerate().find(|(number, _)| !returned.contains(number));
+        pages.looked_at.clone().or_else(|| missing.map(|(_, value)| value.clone()))
+    }
+
+    /// Remembers that something is decided by a value of the engine, if there is anything unknown in it.
+    pub(crate) fn look_at(&self, value: &Jinja) {
+        // What is no value cannot be unknown either.
+        let unknown = leave(value, &mut Vec::new()).ok().and_then(|value| unknown_in(&value).cloned());
+        if let Some(unknown) = unknown {
+            self.pages().looked_at.get_or_insert(unknown);
+        }
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The first part of a value that the engine must not look at.
+fn unknown_in(value: &Value) -> Option<&Value> {
+    match value {
+        Value::Output(_) | Value::Concat(_) | Value::Secret(_) => Some(value),
+        Value::List(items) => items.iter().find_map(unknown_in),
+        Value::Map(entries) => entries.values().find_map(unknown_in),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     }
 }
 
@@ -54,11 +85,17 @@ impl Object for Handle {
 struct Ticket {
     number: usize,
     value: Value,
+    book: Arc<Book>,
 }
 
 impl Object for Ticket {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Plain
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        self.book.pages().looked_at.get_or_insert_with(|| self.value.clone());
+        true
     }
 }
 
