@@ -97,6 +97,15 @@ impl Form {
     }
 }
 
+/// The most references that are followed to find out where an unknown value comes from; modules have a few dozen lets.
+const MAX_REFERENCES: usize = 1000;
+
+/// An input that is unknown where a module computes with it.
+struct UnknownInput<'u> {
+    input: &'u str,
+    secret: bool,
+}
+
 /// A resource that is wanted, and what tells it from others of its name.
 struct Wanted<'b, 'a> {
     declared: &'b Declared<'a>,
@@ -134,7 +143,10 @@ impl<'a> World<'a> {
         cycle::report(&order.cycles, &items, self.evaluator, out);
         let circular: BTreeSet<&String> = order.cycles.iter().flatten().collect();
         let mut wanted = Vec::new();
-        let mut addresses: BTreeMap<&str, Vec<Address>> = BTreeMap::new();
+        // All names are there from the start: what stands in a circle, or is broken, has been reported.
+        let names = body.modules.values().map(|used| used.name).chain(body.resources.keys().copied());
+        let mut addresses: BTreeMap<&str, Vec<Address>> =
+            names.chain(body.broken.iter().copied()).map(|name| (name, Vec::new())).collect();
         for name in &order.names {
             if let Some((key, place)) = name.strip_prefix("lets.").and_then(|key| body.lets.get_key_value(key)) {
                 self.let_(key, place, scope, out);
@@ -378,9 +390,43 @@ impl<'a> World<'a> {
         for check in definition.checks.iter().chain(&body.checks) {
             self.check(check, used, &own, &mut found, &mut homed);
         }
-        out.extend(found.into_iter().map(|finding| self.home(finding, used, None)));
+        out.extend(found.into_iter().map(|finding| match self.unknown_input(&finding, used, body, &own) {
+            Some(told) => self.home(told.finding(finding), used, Some(told.input)),
+            None => self.home(finding, used, None),
+        }));
         out.extend(homed);
         Some(built)
+    }
+
+    /// The input that is unknown where the module computes with it: who passes it can act, whatever the expression was.
+    fn unknown_input<'u>(
+        &self,
+        finding: &Diagnostic,
+        used: &'u Used<'_>,
+        body: &Body<'_>,
+        scope: &Scope,
+    ) -> Option<UnknownInput<'u>> {
+        let label = finding.primary.as_ref().filter(|_| finding.id == "unknown-value")?;
+        let mut waiting: Vec<String> = self.references_at(&label.at).into_iter().rev().collect();
+        let mut seen = BTreeSet::new();
+        while let Some(reference) = waiting.pop().filter(|_| seen.len() < MAX_REFERENCES) {
+            if !seen.insert(reference.clone()) {
+                continue;
+            }
+            if let Some(let_) = reference.strip_prefix("lets.").and_then(|rest| body.lets.get(root_of(rest))) {
+                waiting.extend(self.evaluator.references(let_.value));
+            }
+            let input = reference.strip_prefix("inputs.").map(root_of);
+            let passed = input.and_then(|input| used.with.get_key_value(input));
+            let Some((input, value)) = passed.and_then(|(input, _)| Some((*input, scope.value(&reference)?))) else {
+                continue;
+            };
+            let secret = matches!(value, Value::Secret(_));
+            if secret || !value.is_known() {
+                return Some(UnknownInput { input, secret });
+            }
+        }
+        None
     }
 
     fn unknown_module(&self, used: &Used<'_>, out: &mut Findings) {
@@ -621,7 +667,11 @@ impl<'a> World<'a> {
     /// else at the use itself.
     fn home(&self, finding: Diagnostic, used: &Used<'_>, input: Option<&str>) -> Diagnostic {
         let named = input.and_then(|input| used.with.get(input));
+        // An unknown value that no input is was made by the module itself.
         let passed = named.or_else(|| {
+            if finding.id == "unknown-value" {
+                return None;
+            }
             let references = finding.primary.as_ref().map(|label| self.references_at(&label.at)).unwrap_or_default();
             let inputs = references.iter().filter_map(|reference| reference.strip_prefix("inputs."));
             inputs.filter_map(|rest| used.with.get(root_of(rest))).next()
@@ -656,6 +706,26 @@ impl<'a> World<'a> {
     }
 }
 
+impl UnknownInput<'_> {
+    /// What there is to say to who passes it.
+    fn finding(&self, finding: Diagnostic) -> Diagnostic {
+        let input = self.input;
+        let (summary, why, help) = match self.secret {
+            true => (
+                format!("`{input}` cannot be a secret"),
+                "The module computes with it, and a secret is read last, by whoever uses it.",
+                "Pass text that may be shown and stored.",
+            ),
+            false => (
+                format!("`{input}` must be known before apply"),
+                "The module computes with it, and a plan must be complete before anything is touched.",
+                "Pass a value that the blueprint knows: write it out, or refer to a variable.",
+            ),
+        };
+        Diagnostic { summary, why: Some(why.to_owned()), help: Some(help.to_owned()), ..finding }
+    }
+}
+
 impl Built {
     fn take(&mut self, other: Self) {
         self.resources.extend(other.resources);
@@ -667,15 +737,23 @@ impl Built {
 
 /// Everything that can need something, by the name that the graph knows it by.
 fn items<'b, 'a>(body: &'b Body<'a>) -> BTreeMap<String, Item<'b, 'a>> {
-    let mut items: BTreeMap<String, Item<'b, 'a>> =
-        body.lets.iter().map(|(name, place)| (format!("lets.{name}"), Item { place, parts: vec![place] })).collect();
+    let mut items: BTreeMap<String, Item<'b, 'a>> = body
+        .lets
+        .iter()
+        .map(|(name, place)| (format!("lets.{name}"), Item { place, parts: vec![place], after: Vec::new() }))
+        .collect();
     for (name, declared) in &body.resources {
         let parts = declared.when.iter().chain(&declared.for_each).collect();
-        items.insert((*name).to_owned(), Item { place: &declared.place, parts });
+        items.insert((*name).to_owned(), Item { place: &declared.place, parts, after: Vec::new() });
     }
     for used in body.modules.values() {
-        let item = items.entry(used.name.to_owned()).or_insert(Item { place: &used.place, parts: Vec::new() });
+        let item = items.entry(used.name.to_owned()).or_insert(Item {
+            place: &used.place,
+            parts: Vec::new(),
+            after: Vec::new(),
+        });
         item.parts.extend(used.places());
+        item.after.extend(&used.depends_on);
     }
     items
 }

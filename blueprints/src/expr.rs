@@ -491,7 +491,9 @@ impl Evaluator {
         if let Some(missing) = missing {
             let name = missing.outputs().first().map_or_else(String::new, ToString::to_string);
             let why = "A plan must be complete before anything is touched, so nothing may be computed from what apply will find out.";
-            let help = format!("Pass it on as it is, ${{{}}}, alone or inside text.", first_of(references));
+            let unknown = references.iter().find(|name| scope.value(name).is_some_and(|value| !value.is_known()));
+            let name_of = unknown.or(references.first()).map_or("", String::as_str);
+            let help = format!("Pass it on as it is, ${{{name_of}}}, alone or inside text.");
             let summary = format!("cannot compute with {name}: it is known only after apply");
             refuse("unknown-value", summary, Some(why.to_owned()), Some(help), out);
             return None;
@@ -578,10 +580,6 @@ impl Scope {
 fn is_repetition(entries: &BTreeMap<String, Value>) -> bool {
     let known = |key: &String| ["for_each", "value", "when"].contains(&key.as_str());
     entries.contains_key("for_each") && entries.contains_key("value") && entries.keys().all(known)
-}
-
-fn first_of(references: &BTreeSet<String>) -> &str {
-    references.first().map_or("", String::as_str)
 }
 
 /// Appends to text, joining what is known.
