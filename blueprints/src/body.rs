@@ -282,7 +282,7 @@ impl<'a> World<'a> {
                 None => {}
             }
             if let Some(place) = &used.for_each {
-                match self.evaluator.items(place, scope, self.sources, out) {
+                match self.evaluator.instances(place, scope, self.sources, out) {
                     Some(items) => {
                         form = Form::over(&items);
                         each = items.each().into_iter().map(|(key, value)| (Some(key), Some(value))).collect();
@@ -521,7 +521,7 @@ impl<'a> World<'a> {
         let mut form = Form::One;
         let each: Vec<Option<(Key, Value)>> = match &declared.for_each {
             None => vec![None],
-            Some(place) => match self.evaluator.items(place, scope, self.sources, out) {
+            Some(place) => match self.evaluator.instances(place, scope, self.sources, out) {
                 Some(items) => {
                     form = Form::over(&items);
                     items.each().into_iter().map(Some).collect()

@@ -13,6 +13,7 @@ use crate::shape::{Findings, Place, brief, describe};
 use crate::sources::Sources;
 use crate::suggest;
 use crate::unknown::{self, Book, Root};
+use crate::uses::{ODD_KEY, is_plain};
 use forge_engine::diag::{At, Diagnostic};
 use forge_engine::value::Value;
 use minijinja::{Environment, Expression, UndefinedBehavior, value::Value as Jinja};
@@ -356,6 +357,25 @@ impl Evaluator {
         let mut finding = Diagnostic::error(id, summary).at(place.value_at(), "");
         finding.help = help.map(str::to_owned);
         out.push(finding);
+        None
+    }
+
+    /// What the `for_each` of a resource or a module goes over: its keys become parts of addresses.
+    pub(crate) fn instances(
+        &self,
+        place: &Place<'_>,
+        scope: &Scope,
+        sources: &Sources,
+        out: &mut Findings,
+    ) -> Option<Items> {
+        let items = self.items(place, scope, sources, out)?;
+        let Items::Map(entries) = &items else { return Some(items) };
+        let Some(odd) = entries.keys().find(|key| !is_plain(key)) else { return Some(items) };
+        let written = place.entries().into_iter().find(|(key, _)| key == odd);
+        let at = written.map_or_else(|| place.value_at(), |(_, entry)| entry.key_at());
+        let summary = format!("`{}` cannot tell an instance from others", brief(&odd.escape_debug().to_string()));
+        let finding = Diagnostic::error("bad-for-each", summary).at(at, "").why(ODD_KEY);
+        out.push(finding.help("Choose another key, of letters, digits, `-`, `_` and `.`."));
         None
     }
 
