@@ -7,22 +7,26 @@
 //! A finding in a module is about two documents: it points at the place where the module is used, where the reader can
 //! act, and shows the place in the module beside it; and so on outwards, for modules inside modules.
 
+mod home;
+mod resources;
+
 use crate::check::cycle::{self, Item};
 use crate::check::inputs::{self, Bound};
-use crate::check::spec::{self, Shape};
-use crate::expr::{Evaluator, Items, Key, Scope, Whole, root_of};
-use crate::module::{Body, Check, Declared, Default, Definition};
+use crate::check::spec::Shape;
+use crate::expr::{Evaluator, Items, Key, Scope, Whole};
+use crate::module::{Body, Default, Definition};
 use crate::order;
+use crate::resolved::{Argument, Origin, Use};
 use crate::shape::{Findings, Place, describe};
 use crate::sources::Sources;
 use crate::suggest;
 use crate::target::Target;
 use crate::uses::Used;
 use forge_engine::address::Address;
-use forge_engine::diag::{At, Diagnostic, DocumentId, Label, Severity, Step};
+use forge_engine::diag::{At, Diagnostic, DocumentId};
 use forge_engine::kind::Kinds;
 use forge_engine::resource::Resource;
-use forge_engine::value::{Output, Value};
+use forge_engine::value::Value;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -65,6 +69,8 @@ pub(crate) struct Built {
     pub(crate) modules: BTreeMap<String, BTreeMap<String, Value>>,
     /// The modules that each module in it refers to.
     pub(crate) edges: BTreeMap<String, BTreeSet<String>>,
+    /// The modules of the blueprint itself, as it comes to use them.
+    pub(crate) uses: Vec<Use>,
 }
 
 /// Where a body stands.
@@ -97,22 +103,6 @@ impl Form {
     }
 }
 
-/// The most references that are followed to find out where an unknown value comes from; modules have a few dozen lets.
-const MAX_REFERENCES: usize = 1000;
-
-/// An input that is unknown where a module computes with it.
-struct UnknownInput<'u> {
-    input: &'u str,
-    secret: bool,
-}
-
-/// A resource that is wanted, and what tells it from others of its name.
-struct Wanted<'b, 'a> {
-    declared: &'b Declared<'a>,
-    address: Address,
-    each: Option<(Key, Value)>,
-}
-
 impl<'a> World<'a> {
     /// Works out a body; its names join the scope.
     pub(crate) fn build(&self, body: &Body<'a>, frame: &Frame, scope: &mut Scope, out: &mut Findings) -> Built {
@@ -141,12 +131,18 @@ impl<'a> World<'a> {
         let needs = self.needs(body, &items);
         let order = order::order(&needs);
         cycle::report(&order.cycles, &items, self.evaluator, out);
-        let circular: BTreeSet<&String> = order.cycles.iter().flatten().collect();
+        let circular: BTreeSet<&str> = order.cycles.iter().flatten().map(String::as_str).collect();
         let mut wanted = Vec::new();
         // All names are there from the start: what stands in a circle, or is broken, has been reported.
         let names = body.modules.values().map(|used| used.name).chain(body.resources.keys().copied());
         let mut addresses: BTreeMap<&str, Vec<Address>> =
             names.chain(body.broken.iter().copied()).map(|name| (name, Vec::new())).collect();
+        let mut groups: BTreeMap<&str, Vec<&Used<'a>>> = BTreeMap::new();
+        for used in body.modules.values() {
+            groups.entry(used.name).or_default().push(used);
+        }
+        // As text, `m[10]` comes before `m[2]`.
+        groups.values_mut().for_each(|group| group.sort_by(|one, other| one.key.cmp(&other.key)));
         for name in &order.names {
             if let Some((key, place)) = name.strip_prefix("lets.").and_then(|key| body.lets.get_key_value(key)) {
                 self.let_(key, place, scope, out);
@@ -154,17 +150,14 @@ impl<'a> World<'a> {
                 let instances = self.declare(name, declared, frame, scope, out);
                 addresses.entry(name).or_default().extend(instances.iter().map(|wanted| wanted.address.clone()));
                 wanted.extend(instances);
-            } else {
-                let mut group: Vec<&Used<'a>> = body.modules.values().filter(|used| used.name == name).collect();
-                // As text, `m[10]` comes before `m[2]`.
-                group.sort_by(|one, other| one.key.cmp(&other.key));
-                let Some(first) = group.first() else { continue };
-                let known =
-                    if frame.path.is_empty() { needs.get(name).cloned().unwrap_or_default() } else { BTreeSet::new() };
-                let made = self.group(first.name, &group, frame, scope, &addresses, circular.contains(name), out);
-                addresses.entry(first.name).or_default().extend(made.resources.iter().map(|r| r.address.clone()));
+            } else if let Some((name, group)) = groups.get_key_value(name.as_str()) {
+                let (made, value) = self.group(group, frame, scope, &addresses, out);
+                if let Some(value) = value.filter(|_| !circular.contains(name)) {
+                    scope.mend(name, value, "output");
+                }
+                addresses.entry(name).or_default().extend(made.resources.iter().map(|r| r.address.clone()));
                 if frame.path.is_empty() {
-                    built.edges.insert(name.clone(), known);
+                    built.edges.insert((*name).to_owned(), needs.get(*name).cloned().unwrap_or_default());
                 }
                 built.take(made);
             }
@@ -258,23 +251,21 @@ impl<'a> World<'a> {
         }
     }
 
-    /// All instances of one name.
-    #[allow(clippy::too_many_arguments)] // Each is one thing; a struct of them would be used here alone.
+    /// All instances of one name, and their outputs as one value; none when an error took some of them.
     fn group(
         &self,
-        name: &str,
         group: &[&Used<'a>],
         frame: &Frame,
         scope: &mut Scope,
         addresses: &BTreeMap<&str, Vec<Address>>,
-        circular: bool,
         out: &mut Findings,
-    ) -> Built {
+    ) -> (Built, Option<Value>) {
         let mut all = Built::default();
         let mut instances: Vec<(Option<Key>, Value)> = Vec::new();
         let mut complete = true;
         let mut form = Form::One;
         for used in group {
+            let name = used.name;
             let mut each: Vec<(Option<Key>, Option<Value>)> = vec![(used.key.clone(), None)];
             match used.key {
                 Some(Key::Index(_)) => form = Form::List,
@@ -333,10 +324,7 @@ impl<'a> World<'a> {
                 all.take(built);
             }
         }
-        if complete && !circular {
-            scope.mend(name, together(instances, form), "output");
-        }
-        all
+        (all, complete.then(|| together(instances, form)))
     }
 
     /// One instance of a module; none when it has no outputs to offer because of an error that has been reported.
@@ -383,10 +371,12 @@ impl<'a> World<'a> {
         inside.stack.push(used.canonical.clone());
         inside.origin = Some(inside.origin.unwrap_or_else(|| used.place.key_at()));
         inside.protect |= used.protect;
+        let as_used = frame.path.is_empty().then(|| as_used(used, key, definition, &bound));
         let mut own = self.scope(definition, bound, &inside.path);
         let mut found = Findings::new();
         let mut homed = Findings::new();
-        let built = self.build(body, &inside, &mut own, &mut found);
+        let mut built = self.build(body, &inside, &mut own, &mut found);
+        built.uses.extend(as_used);
         for check in definition.checks.iter().chain(&body.checks) {
             self.check(check, used, &own, &mut found, &mut homed);
         }
@@ -396,37 +386,6 @@ impl<'a> World<'a> {
         }));
         out.extend(homed);
         Some(built)
-    }
-
-    /// The input that is unknown where the module computes with it: who passes it can act, whatever the expression was.
-    fn unknown_input<'u>(
-        &self,
-        finding: &Diagnostic,
-        used: &'u Used<'_>,
-        body: &Body<'_>,
-        scope: &Scope,
-    ) -> Option<UnknownInput<'u>> {
-        let label = finding.primary.as_ref().filter(|_| finding.id == "unknown-value")?;
-        let mut waiting: Vec<String> = self.references_at(&label.at).into_iter().rev().collect();
-        let mut seen = BTreeSet::new();
-        while let Some(reference) = waiting.pop().filter(|_| seen.len() < MAX_REFERENCES) {
-            if !seen.insert(reference.clone()) {
-                continue;
-            }
-            if let Some(let_) = reference.strip_prefix("lets.").and_then(|rest| body.lets.get(root_of(rest))) {
-                waiting.extend(self.evaluator.references(let_.value));
-            }
-            let input = reference.strip_prefix("inputs.").map(root_of);
-            let passed = input.and_then(|input| used.with.get_key_value(input));
-            let Some((input, value)) = passed.and_then(|(input, _)| Some((*input, scope.value(&reference)?))) else {
-                continue;
-            };
-            let secret = matches!(value, Value::Secret(_));
-            if secret || !value.is_known() {
-                return Some(UnknownInput { input, secret });
-            }
-        }
-        None
     }
 
     fn unknown_module(&self, used: &Used<'_>, out: &mut Findings) {
@@ -477,253 +436,6 @@ impl<'a> World<'a> {
         scope.set("data", Arc::clone(&definition.data), "entry");
         scope
     }
-
-    /// A rule of a module.
-    fn check(&self, check: &Check<'_>, used: &Used<'_>, scope: &Scope, found: &mut Findings, homed: &mut Findings) {
-        let mut inner = Findings::new();
-        let holds = self.holds(&check.that, scope, &mut inner);
-        if let Some(unknown) = inner.iter().find(|finding| finding.id == "unknown-value") {
-            let mut finding =
-                Diagnostic::warning("check-deferred", "a rule of the module cannot be checked before apply");
-            finding.severity = Severity::Note;
-            let finding = finding.at(check.that.value_at(), "").why(format!("{}.", unknown.summary));
-            homed.push(self.home(finding, used, check.at));
-            return;
-        }
-        found.append(&mut inner);
-        if holds != Some(false) {
-            return;
-        }
-        let text = |place: &Place<'_>, found: &mut Findings| match self.evaluate(place, scope, found)? {
-            Value::String(text) => Some(text),
-            other => {
-                let summary = format!("`{}` must be known text, not {}", place.name(), describe(&other));
-                found.push(Diagnostic::error("wrong-type", summary).at(place.value_at(), ""));
-                None
-            }
-        };
-        let Some(summary) = text(&check.say, found) else { return };
-        let mut finding = Diagnostic::error("check", summary).at(check.that.value_at(), "this does not hold");
-        finding.severity = check.severity;
-        finding.help = check.help.as_ref().and_then(|help| text(help, found));
-        homed.push(self.home(finding, used, check.at));
-    }
-
-    /// Puts a resource's outputs into the scope; the instances that are wanted.
-    fn declare<'b>(
-        &self,
-        name: &str,
-        declared: &'b Declared<'a>,
-        frame: &Frame,
-        scope: &mut Scope,
-        out: &mut Findings,
-    ) -> Vec<Wanted<'b, 'a>> {
-        let mut form = Form::One;
-        let each: Vec<Option<(Key, Value)>> = match &declared.for_each {
-            None => vec![None],
-            Some(place) => match self.evaluator.instances(place, scope, self.sources, out) {
-                Some(items) => {
-                    form = Form::over(&items);
-                    items.each().into_iter().map(Some).collect()
-                }
-                None => return Vec::new(),
-            },
-        };
-        let mut wanted = Vec::new();
-        for each in each {
-            if let Some(when) = &declared.when {
-                let mut own = scope.clone();
-                if let Some((key, value)) = &each {
-                    own.set_each(key, value.clone());
-                }
-                match self.holds(when, &own, out) {
-                    Some(true) => {}
-                    Some(false) => continue,
-                    None => return Vec::new(),
-                }
-            }
-            wanted.push(Wanted {
-                declared,
-                address: Address::new(address(frame, name, each.as_ref().map(|(key, _)| key))),
-                each,
-            });
-        }
-        let Some((_, kinds)) = &self.target else { return Vec::new() };
-        let Some(kind) = kinds.get(declared.kind_name) else {
-            let summary = format!("there is no kind `{}`", declared.kind_name);
-            let mut finding = Diagnostic::error("unknown-kind", summary).at(declared.kind.value_at(), "");
-            let known: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
-            finding.help = suggest::help(declared.kind_name, known.iter().copied());
-            out.push(finding);
-            return wanted;
-        };
-        let outputs = |address: &Address| {
-            let output = |name: &&str| {
-                let value = Value::Output(Output { address: address.clone(), name: (*name).to_owned() });
-                ((*name).to_owned(), value)
-            };
-            Value::Map(kind.outputs().iter().map(output).collect())
-        };
-        let instances: Vec<_> = wanted
-            .iter()
-            .map(|wanted| (wanted.each.as_ref().map(|(key, _)| key.clone()), outputs(&wanted.address)))
-            .collect();
-        scope.mend(name, together(instances, form), "output");
-        wanted
-    }
-
-    fn depends_on(
-        &self,
-        names: &[(&str, Place<'_>)],
-        addresses: &BTreeMap<&str, Vec<Address>>,
-        out: &mut Findings,
-    ) -> BTreeSet<Address> {
-        let mut found = BTreeSet::new();
-        for (name, place) in names {
-            match addresses.get(name) {
-                Some(addresses) => found.extend(addresses.iter().cloned()),
-                None => {
-                    let summary = format!("there is no `{name}` to depend on");
-                    let mut finding = Diagnostic::error("unknown-reference", summary).at(place.value_at(), "");
-                    finding.help = suggest::help(name, addresses.keys().copied());
-                    out.push(finding);
-                }
-            }
-        }
-        found
-    }
-
-    fn resource(
-        &self,
-        wanted: &Wanted<'_, '_>,
-        frame: &Frame,
-        scope: &Scope,
-        addresses: &BTreeMap<&str, Vec<Address>>,
-        out: &mut Findings,
-    ) -> Option<Resource> {
-        let declared = wanted.declared;
-        let mut with = BTreeMap::new();
-        let mut complete = true;
-        let repeated;
-        let scope = match &wanted.each {
-            Some((key, value)) => {
-                let mut own = scope.clone();
-                own.set_each(key, value.clone());
-                repeated = own;
-                &repeated
-            }
-            None => scope,
-        };
-        for (key, field) in declared.with.iter().flat_map(Place::entries) {
-            match self.evaluate(&field, scope, out) {
-                Some(value) => {
-                    with.insert(key.to_owned(), value);
-                }
-                None => complete = false,
-            }
-        }
-        let depends_on = self.depends_on(&declared.depends_on, addresses, out);
-        let (_, kinds) = self.target.as_ref()?;
-        let kind = kinds.get(declared.kind_name).filter(|_| complete)?;
-        let shape = self.shape(declared.kind_name, &**kind);
-        if shape.has("tags") && !self.tags.is_empty() {
-            let own = with.entry("tags".to_owned()).or_insert_with(|| Value::Map(BTreeMap::new()));
-            if let Value::Map(own) = own {
-                for (name, text) in &self.tags {
-                    own.entry(name.clone()).or_insert_with(|| Value::String(text.clone()));
-                }
-            }
-        }
-        let spec = match spec::normal(&**kind, &shape, Value::Map(with)) {
-            Ok(spec) => spec,
-            Err(misfits) => {
-                for misfit in misfits {
-                    let with = declared.with.as_ref().unwrap_or(&declared.place);
-                    let field = misfit.field.as_ref().and_then(|field| with.get(field));
-                    let place = field.as_ref().unwrap_or(with);
-                    let mut finding = Diagnostic::error("bad-spec", misfit.summary).at(place.key_at(), "");
-                    finding.help = misfit.help;
-                    out.push(finding);
-                }
-                return None;
-            }
-        };
-        Some(Resource {
-            address: wanted.address.clone(),
-            kind: declared.kind_name.to_owned(),
-            spec,
-            depends_on,
-            protect: declared.protect || frame.protect,
-            origin: frame.origin.clone(),
-        })
-    }
-
-    fn shape(&self, name: &str, kind: &dyn forge_engine::kind::AnyKind) -> Rc<Shape> {
-        let mut shapes = self.shapes.borrow_mut();
-        Rc::clone(shapes.entry(name.to_owned()).or_insert_with(|| Rc::new(Shape::of(kind))))
-    }
-
-    /// Turns a finding in a module into one where the module is used: at the input that the place in the module uses, or
-    /// else at the use itself.
-    fn home(&self, finding: Diagnostic, used: &Used<'_>, input: Option<&str>) -> Diagnostic {
-        let named = input.and_then(|input| used.with.get(input));
-        // An unknown value that no input is was made by the module itself.
-        let passed = named.or_else(|| {
-            if finding.id == "unknown-value" {
-                return None;
-            }
-            let references = finding.primary.as_ref().map(|label| self.references_at(&label.at)).unwrap_or_default();
-            let inputs = references.iter().filter_map(|reference| reference.strip_prefix("inputs."));
-            inputs.filter_map(|rest| used.with.get(root_of(rest))).next()
-        });
-        let (at, here) = match passed {
-            Some(passed) => (passed.value_at(), format!("passed to `{}` here", used.name)),
-            None => (used.place.key_at(), "used here".to_owned()),
-        };
-        let mut finding = finding;
-        if let Some(Label { at, text }) = finding.primary.take() {
-            let text = match text.is_empty() {
-                true => format!("in module {}", used.use_name),
-                false => format!("in module {}: {text}", used.use_name),
-            };
-            finding = finding.also(at, text);
-        }
-        finding.at(at, here)
-    }
-
-    /// What the expressions at a place refer to.
-    fn references_at(&self, at: &At) -> BTreeSet<String> {
-        let At::Node { document, path, .. } = at else { return BTreeSet::new() };
-        let mut value = self.documents.get(document).copied();
-        for step in &path.0 {
-            value = match (value, step) {
-                (Some(Value::Map(entries)), Step::Key(key)) => entries.get(key),
-                (Some(Value::List(items)), Step::Index(index)) => items.get(*index),
-                _ => None,
-            };
-        }
-        value.map(|value| self.evaluator.references(value)).unwrap_or_default()
-    }
-}
-
-impl UnknownInput<'_> {
-    /// What there is to say to who passes it.
-    fn finding(&self, finding: Diagnostic) -> Diagnostic {
-        let input = self.input;
-        let (summary, why, help) = match self.secret {
-            true => (
-                format!("`{input}` cannot be a secret"),
-                "The module computes with it, and a secret is read last, by whoever uses it.",
-                "Pass text that may be shown and stored.",
-            ),
-            false => (
-                format!("`{input}` must be known before apply"),
-                "The module computes with it, and a plan must be complete before anything is touched.",
-                "Pass a value that the blueprint knows: write it out, or refer to a variable.",
-            ),
-        };
-        Diagnostic { summary, why: Some(why.to_owned()), help: Some(help.to_owned()), ..finding }
-    }
 }
 
 impl Built {
@@ -732,6 +444,41 @@ impl Built {
         self.declared.extend(other.declared);
         self.notes.extend(other.notes);
         self.modules.extend(other.modules);
+        self.uses.extend(other.uses);
+    }
+}
+
+/// What a use of a module comes to.
+fn as_used(
+    used: &Used<'_>,
+    key: Option<&Key>,
+    definition: &Definition<'_>,
+    bound: &BTreeMap<&str, Option<Bound>>,
+) -> Use {
+    let inputs = definition.root.get("inputs");
+    let argument = |(name, bound): (&&str, &Option<Bound>)| {
+        let bound = bound.as_ref()?;
+        let origin = match used.with.get(name).filter(|place| *place.value != Value::Null) {
+            Some(place) => Origin::Given(place.value_at()),
+            None if bound.whole.is_some() => Origin::Only,
+            None => Origin::Default,
+        };
+        Some(Argument {
+            name: (*name).to_owned(),
+            value: bound.value.clone(),
+            whole: bound.whole.as_ref().map(|(_, whole)| whole.address.clone()),
+            declared: inputs.as_ref().and_then(|inputs| inputs.get(name)).unwrap_or(definition.root.clone()).key_at(),
+            origin,
+        })
+    };
+    Use {
+        name: used.name.to_owned(),
+        key: key.cloned(),
+        module: used.use_name.to_owned(),
+        declared: used.place.key_at(),
+        protect: used.protect,
+        depends_on: used.depends_on.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        inputs: bound.iter().filter_map(argument).collect(),
     }
 }
 

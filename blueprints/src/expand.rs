@@ -13,6 +13,7 @@ use crate::job::{self, Job};
 use crate::library::{self, Library};
 use crate::module::{self, Body, Definition, ModuleSource, RESERVED, Reader};
 use crate::order;
+use crate::resolved::Use;
 use crate::shape::{Findings, Place};
 use crate::sources::Sources;
 use crate::suggest;
@@ -82,6 +83,8 @@ pub struct Variable {
     pub value: Value,
     /// Where the value comes from: `default`, `FORGE_VAR_nodes`, a variable file's name, `--var`.
     pub origin: String,
+    /// The weaker origins that set it as well, the strongest first.
+    pub over: Vec<String>,
     /// Whether it is a secret.
     pub sensitive: bool,
 }
@@ -105,6 +108,8 @@ pub struct Expanded {
     pub modules: BTreeMap<String, BTreeMap<String, Value>>,
     /// Which modules each module of the blueprint refers to, by name.
     pub edges: BTreeMap<String, BTreeSet<String>>,
+    /// The blueprint's modules with everything that they are given.
+    pub(crate) uses: Vec<Use>,
     /// The jobs, by name.
     pub jobs: Vec<Job>,
     /// What modules want said: `gpus: 16 nodes of 8 accelerators run here as 2 nodes with 1 worker each`.
@@ -228,6 +233,9 @@ impl Expander<'_> {
         };
         let body = Body { modules: blueprint.modules, broken: blueprint.broken, ..Body::default() };
         let built = world.build(&body, &Frame::default(), &mut scope, out);
+        if !has_errors(out) {
+            dangling(&built, world.target.as_ref().map(|(_, kinds)| kinds), out);
+        }
         cycles(&built, out);
         let jobs = self.jobs(&blueprint.jobs, target, &scope, out);
         if !has_errors(out) {
@@ -250,6 +258,7 @@ impl Expander<'_> {
             desired: Desired { deployment, resources: built.resources },
             modules: built.modules,
             edges: built.edges,
+            uses: built.uses,
             jobs,
             notes: built.notes,
         })
@@ -347,7 +356,38 @@ impl Expander<'_> {
     }
 }
 
-/// Resources that need each other in a circle, and resources that need what does not exist.
+/// References to outputs that there are not. References by name are checked where they stand; these come from `output()`.
+fn dangling(built: &Built, kinds: Option<&Kinds>, out: &mut Findings) {
+    let by_address: BTreeMap<&Address, &str> =
+        built.resources.iter().map(|resource| (&resource.address, resource.kind.as_str())).collect();
+    for resource in &built.resources {
+        for output in resource.spec.outputs() {
+            let (summary, help) = match by_address.get(&output.address) {
+                None => {
+                    let near = by_address.keys().filter(|known| known.module() == output.address.module());
+                    let known = near.map(|address| address.as_str());
+                    (format!("there is no resource {}", output.address), suggest::help(output.address.as_str(), known))
+                }
+                Some(kind) => {
+                    let outputs =
+                        kinds.and_then(|kinds| kinds.get(kind)).map(|kind| kind.outputs()).unwrap_or_default();
+                    if outputs.contains(&output.name.as_str()) {
+                        continue;
+                    }
+                    let help = suggest::help(&output.name, outputs.iter().copied());
+                    (format!("the resource {} has no output `{}`", output.address, output.name), help)
+                }
+            };
+            let mut finding = Diagnostic::error("unknown-reference", summary);
+            finding.primary = resource.origin.clone().map(|at| Label { at, text: "needed here".to_owned() });
+            finding.why = Some(format!("{} needs {output}, which an `output(…)` asks for.", resource.address));
+            finding.help = help;
+            out.push(finding);
+        }
+    }
+}
+
+/// Resources that need each other in a circle.
 fn cycles(built: &Built, out: &mut Findings) {
     let by_address: BTreeMap<&Address, _> =
         built.resources.iter().map(|resource| (&resource.address, resource)).collect();

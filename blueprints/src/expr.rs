@@ -597,7 +597,7 @@ impl Scope {
 }
 
 /// A mapping that stands for a list, or another mapping, made by going over one.
-fn is_repetition(entries: &BTreeMap<String, Value>) -> bool {
+pub(crate) fn is_repetition(entries: &BTreeMap<String, Value>) -> bool {
     let known = |key: &String| ["for_each", "value", "when"].contains(&key.as_str());
     entries.contains_key("for_each") && entries.contains_key("value") && entries.keys().all(known)
 }

@@ -15,6 +15,7 @@
 mod blueprint;
 mod body;
 mod check;
+mod emit;
 mod expand;
 mod expr;
 mod filters;
@@ -26,6 +27,7 @@ mod mentions;
 mod module;
 mod order;
 pub mod reference;
+pub mod resolved;
 mod rule;
 mod scan;
 pub mod schema;

@@ -123,7 +123,9 @@ fn value(name: &str, place: &Place<'_>, given: &Given<'_>, sources: &Sources, ou
     } else {
         texts(given.environment).map(|at| From::Text(&given.environment[at], true))
     };
-    let variable = |value: Value, origin: String| Variable { name: name.to_owned(), value, origin, sensitive };
+    let over: Vec<String> = origins(name, default.is_some(), given, sources).into_iter().skip(1).collect();
+    let variable =
+        |value: Value, origin: String| Variable { name: name.to_owned(), value, origin, over: over.clone(), sensitive };
     match from {
         Some(From::Text(text, true)) if sensitive => {
             Some(variable(Value::Secret(Secret { secret: format!("env:{}", text.origin) }), text.origin.to_owned()))
@@ -179,6 +181,21 @@ fn value(name: &str, place: &Place<'_>, given: &Given<'_>, sources: &Sources, ou
             Some(variable(value.ok()?, "default".to_owned()))
         }
     }
+}
+
+/// What sets a variable, the strongest first.
+fn origins(name: &str, default: bool, given: &Given<'_>, sources: &Sources) -> Vec<String> {
+    let of = |texts: &[Override<'_>]| -> Vec<String> {
+        let own = texts.iter().rev().filter(|text| text.name == name);
+        own.map(|text| text.origin.to_owned()).collect()
+    };
+    let files = given.files.iter().rev().filter(|file| file.get(name).is_some());
+    let files = files.map(|file| sources.name(file.document).unwrap_or("a variable file").to_owned());
+    let mut origins = of(given.overrides);
+    origins.extend(files);
+    origins.extend(of(given.environment));
+    origins.extend(default.then(|| "default".to_owned()));
+    origins
 }
 
 /// A sensitive variable's value: where the secret is to be read.

@@ -361,7 +361,7 @@ pub(crate) fn floor(text: &str, offset: usize) -> usize {
 }
 
 /// A plain scalar's value by the core schema (YAML 1.2.2, section 10.3.2); an error for a number that JSON has not.
-fn core_schema(text: &str) -> Result<Value, ()> {
+pub(crate) fn core_schema(text: &str) -> Result<Value, ()> {
     Ok(match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "true" | "True" | "TRUE" => Value::Bool(true),

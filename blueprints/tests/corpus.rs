@@ -24,6 +24,7 @@ fn kinds(target: Target) -> Kinds {
     }
 }
 
+#[allow(clippy::print_stdout, reason = "which input fails")]
 fn replay(target: &str, run: impl Fn(&[u8])) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
     let mut count = 0;

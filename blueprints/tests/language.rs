@@ -1,4 +1,5 @@
-//! The language by examples: each `##` heading of `language/*.md` is a test. [`literate`] says how a case is written.
+//! The language by examples: each `##` heading of `language/*.md` is a test, and each section of the reference for users,
+//! `LANGUAGE.md`, that has a blueprint. [`literate`] says how a case is written.
 
 #![allow(clippy::print_stderr)] // A test without a harness, which says itself what failed.
 
@@ -7,6 +8,7 @@ mod setup;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use literate::parse::{self, Case, Tail, Use};
+use literate::reference;
 use setup::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -24,7 +26,8 @@ fn main() -> ExitCode {
     let mut ids = BTreeSet::new();
     for file in files {
         let topic = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let shown = format!("blueprints/tests/language/{topic}.md");
+        let directory = if is_reference(&file) { "blueprints" } else { "blueprints/tests/language" };
+        let shown = format!("{directory}/{topic}.md");
         match read(&file) {
             Ok((_, cases)) => {
                 for case in cases {
@@ -37,10 +40,24 @@ fn main() -> ExitCode {
         }
     }
     trials.push(Trial::test("every id of a finding has a case", move || every_id(&ids)));
+    trials.push(Trial::test("reference::every expression has the value that is said", expressions));
+    trials.push(Trial::test("reference::every filter, test and function is named", || {
+        reference::names(REFERENCE).map_err(Failed::from)
+    }));
+    trials.push(Trial::test("reference::every id of a finding is explained", explained));
+    trials.push(Trial::test("reference::every key is named", keys));
+    trials.push(Trial::test("reference::every limit is that of the source", limits));
     for (name, text, complaint) in literate::failing::CASES {
         trials.push(Trial::test(format!("harness::{name}"), move || fails(text, complaint)));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// The reference for users.
+const REFERENCE: &str = include_str!("../LANGUAGE.md");
+
+fn is_reference(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "LANGUAGE.md")
 }
 
 fn files() -> Vec<PathBuf> {
@@ -50,12 +67,13 @@ fn files() -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|end| end == "md")).collect();
     files.sort();
     assert!(!files.is_empty(), "no cases");
+    files.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("LANGUAGE.md"));
     files
 }
 
 fn read(path: &Path) -> Result<(String, Vec<Case>), String> {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    let cases = parse::cases(&text)?;
+    let cases = if is_reference(path) { parse::cases(&reference::cases(&text))? } else { parse::cases(&text)? };
     Ok((text, cases))
 }
 
@@ -192,6 +210,77 @@ fn every_id(expected: &BTreeSet<String>) -> Result<(), Failed> {
             silent.join(", ")
         ))),
     }
+}
+
+fn expressions() -> Result<(), Failed> {
+    let faults: Vec<String> = reference::examples(REFERENCE).iter().filter_map(reference::fault).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Failed::from(faults.join("\n"))) }
+}
+
+/// The table of findings against the ids that the source has.
+fn explained() -> Result<(), Failed> {
+    let mut source = source_ids();
+    source.retain(|_, file| !file.ends_with("schema.rs"));
+    let (source, explained) = (source.into_keys().collect::<BTreeSet<_>>(), reference::ids(REFERENCE));
+    let silent: Vec<&String> = source.difference(&explained).collect();
+    let gone: Vec<&String> = explained.difference(&source).collect();
+    match silent.is_empty() && gone.is_empty() {
+        true => Ok(()),
+        false => Err(Failed::from(format!("without a line: {silent:?}\nthe source does not have: {gone:?}"))),
+    }
+}
+
+/// Every key of the language stands in the reference, in code.
+fn keys() -> Result<(), Failed> {
+    let code: BTreeSet<&str> = REFERENCE
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .flat_map(|code| code.split(|c: char| !c.is_ascii_lowercase() && c != '_'))
+        .collect();
+    let source = include_str!("../src/language.rs");
+    let keys: BTreeSet<&str> = source
+        .split("key(")
+        .skip(1)
+        .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
+        .collect();
+    let silent: Vec<&&str> = keys.iter().filter(|key| !code.contains(**key)).collect();
+    match silent.is_empty() && keys.len() > 50 {
+        true => Ok(()),
+        false => Err(Failed::from(format!("of {} keys these are not named: {silent:?}", keys.len()))),
+    }
+}
+
+/// Where each limit is in the source, and as the reference says it.
+const LIMITS: [(&str, &str, &str); 14] = [
+    (include_str!("../src/yaml.rs"), "MAX_BYTES: usize = 1 << 20;", "1 MiB"),
+    (include_str!("../src/yaml.rs"), "MAX_DEPTH: usize = 64;", "64 levels of nesting"),
+    (include_str!("../src/expr.rs"), "MAX_SOURCE: usize = 1024;", "1,024 bytes"),
+    (include_str!("../src/expr.rs"), "FUEL: u64 = 100_000;", "100,000 steps"),
+    (include_str!("../src/expr.rs"), "MAX_TEXT: usize = 64 << 10;", "gives | 64 KiB"),
+    (include_str!("../src/expr.rs"), "MAX_ITEMS: usize = 10_000;", "`for_each` | 10,000"),
+    (include_str!("../src/filters.rs"), "MAX_NETWORKS: u32 = 4096;", "`cidr_subnets` | 4,096"),
+    (include_str!("../src/library.rs"), "MAX_MODULES: usize = 512;", "each counted once | 512"),
+    (include_str!("../src/blueprint.rs"), "MAX_TAGS: usize = 40;", "tags | 40"),
+    (include_str!("../src/blueprint.rs"), "name.chars().count() > 128", "names of 128 characters"),
+    (include_str!("../src/blueprint.rs"), "text.chars().count() <= 256", "values of 256"),
+    (include_str!("../src/shape.rs"), "name.len() <= 40", "modules' own | 40 characters"),
+    (
+        include_str!("../src/shape.rs"),
+        "const WORDS: [&str; 10] = [\"and\", \"or\", \"not\", \"in\", \"is\", \"if\", \"else\", \"true\", \"false\", \"none\"];",
+        "`and or not in is if else true false none`",
+    ),
+    (include_str!("../../agent/src/secret.rs"), "MAX_BYTES: u64 = 64 << 10;", "when it is read | 64 KiB"),
+];
+
+fn limits() -> Result<(), Failed> {
+    let holds = |(source, declared, said): &&(&str, &str, &str)| source.contains(declared) && REFERENCE.contains(said);
+    let stale: Vec<String> = LIMITS
+        .iter()
+        .filter(|limit| !holds(limit))
+        .map(|(_, declared, said)| format!("{declared} is {said}?"))
+        .collect();
+    if stale.is_empty() { Ok(()) } else { Err(Failed::from(stale.join("\n"))) }
 }
 
 /// Ids that no case can have; `broken.rs` shows them: a document too large to be read by people, and a module that forge

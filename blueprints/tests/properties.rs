@@ -3,8 +3,9 @@
 
 mod setup;
 
+use forge_blueprints::Target;
 use proptest::prelude::*;
-use setup::fuzzing::{meaning, sound};
+use setup::fuzzing::{again, meaning, sound};
 use setup::{Outcome, outcome_beside};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -356,6 +357,8 @@ proptest! {
         sound(&outcome);
         let shown = format!("{blueprint}\n{modules:#?}\n{}", outcome.text());
         let expanded = outcome.expanded.as_ref().ok_or_else(|| TestCaseError::fail(shown.clone()))?;
+        let files: Vec<(&str, &[u8])> = modules.iter().map(|(path, text)| (path.as_str(), text.as_bytes())).collect();
+        again(&setup::kinds, &outcome, Target::Local, &files);
         let found: Model = expanded.desired.resources.iter().map(|resource| {
             let needs = resource.dependencies().iter().map(|address| address.as_str().to_owned()).collect();
             (resource.address.as_str().to_owned(), (needs, resource.protect))

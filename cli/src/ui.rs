@@ -41,6 +41,11 @@ impl Ui {
         Self { json: true, ..self }
     }
 
+    /// The same, with data as text.
+    pub(crate) fn as_text(self) -> Self {
+        Self { json: false, ..self }
+    }
+
     /// A line of data. A reader that went away (`forge logs | head`) ends the program, as everybody's does.
     pub(crate) fn data(self, line: impl AsRef<str>) {
         if writeln!(std::io::stdout(), "{}", line.as_ref()).is_err() {

@@ -27,6 +27,7 @@
 
 pub(crate) mod failing;
 pub(crate) mod parse;
+pub(crate) mod reference;
 
 use crate::setup::Outcome;
 use forge_blueprints::{Expanded, Sources};
@@ -265,7 +266,7 @@ fn jobs(expanded: &Expanded, text: &mut String) {
 }
 
 /// A value on one line; what only apply knows as the expression that says it, absent fields left out.
-fn json(value: &Value) -> String {
+pub(crate) fn json(value: &Value) -> String {
     let lookup = |output: &Output| Some(Json::String(format!("${{{output}}}")));
     let mut json = value.resolve(&lookup).expect("every output has a name");
     prune(&mut json);

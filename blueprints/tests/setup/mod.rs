@@ -112,7 +112,8 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// What `forge expand` prints.
     pub(crate) fn resolved(&self) -> String {
-        String::new()
+        let text = |expanded| forge_blueprints::resolved::yaml(expanded, &self.sources, false);
+        self.expanded.as_ref().map(text).unwrap_or_default()
     }
 
     /// The findings as users see them.

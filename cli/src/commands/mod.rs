@@ -39,6 +39,8 @@ commands! {
     Init = init,
     /// Check a blueprint, touching nothing
     Validate = validate,
+    /// Print a blueprint with everything worked out: inputs, defaults, repetition
+    Expand = expand,
     /// Lay blueprints and modules out in the one way, comments kept
     Fmt = fmt,
     /// Describe the modules: what each takes, gives and makes
