@@ -133,7 +133,10 @@ impl<'a> World<'a> {
         cycle::report(&order.cycles, &items, self.evaluator, out);
         let circular: BTreeSet<&str> = order.cycles.iter().flatten().map(String::as_str).collect();
         let mut wanted = Vec::new();
-        let mut addresses: BTreeMap<&str, Vec<Address>> = BTreeMap::new();
+        // All names are there from the start: what stands in a circle, or is broken, has been reported.
+        let names = body.modules.values().map(|used| used.name).chain(body.resources.keys().copied());
+        let mut addresses: BTreeMap<&str, Vec<Address>> =
+            names.chain(body.broken.iter().copied()).map(|name| (name, Vec::new())).collect();
         let mut groups: BTreeMap<&str, Vec<&Used<'a>>> = BTreeMap::new();
         for used in body.modules.values() {
             groups.entry(used.name).or_default().push(used);
@@ -270,7 +273,7 @@ impl<'a> World<'a> {
                 None => {}
             }
             if let Some(place) = &used.for_each {
-                match self.evaluator.items(place, scope, self.sources, out) {
+                match self.evaluator.instances(place, scope, self.sources, out) {
                     Some(items) => {
                         form = Form::over(&items);
                         each = items.each().into_iter().map(|(key, value)| (Some(key), Some(value))).collect();
@@ -377,7 +380,10 @@ impl<'a> World<'a> {
         for check in definition.checks.iter().chain(&body.checks) {
             self.check(check, used, &own, &mut found, &mut homed);
         }
-        out.extend(found.into_iter().map(|finding| self.home(finding, used, None)));
+        out.extend(found.into_iter().map(|finding| match self.unknown_input(&finding, used, body, &own) {
+            Some(told) => self.home(told.finding(finding), used, Some(told.input)),
+            None => self.home(finding, used, None),
+        }));
         out.extend(homed);
         Some(built)
     }
@@ -478,15 +484,23 @@ fn as_used(
 
 /// Everything that can need something, by the name that the graph knows it by.
 fn items<'b, 'a>(body: &'b Body<'a>) -> BTreeMap<String, Item<'b, 'a>> {
-    let mut items: BTreeMap<String, Item<'b, 'a>> =
-        body.lets.iter().map(|(name, place)| (format!("lets.{name}"), Item { place, parts: vec![place] })).collect();
+    let mut items: BTreeMap<String, Item<'b, 'a>> = body
+        .lets
+        .iter()
+        .map(|(name, place)| (format!("lets.{name}"), Item { place, parts: vec![place], after: Vec::new() }))
+        .collect();
     for (name, declared) in &body.resources {
         let parts = declared.when.iter().chain(&declared.for_each).collect();
-        items.insert((*name).to_owned(), Item { place: &declared.place, parts });
+        items.insert((*name).to_owned(), Item { place: &declared.place, parts, after: Vec::new() });
     }
     for used in body.modules.values() {
-        let item = items.entry(used.name.to_owned()).or_insert(Item { place: &used.place, parts: Vec::new() });
+        let item = items.entry(used.name.to_owned()).or_insert(Item {
+            place: &used.place,
+            parts: Vec::new(),
+            after: Vec::new(),
+        });
         item.parts.extend(used.places());
+        item.after.extend(&used.depends_on);
     }
     items
 }

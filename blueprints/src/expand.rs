@@ -150,8 +150,19 @@ pub fn expand(request: &Request<'_>) -> (Sources, Option<Expanded>, Vec<Diagnost
     };
     let expanded = expander.run(&mut out);
     sort(&mut out, &sources);
-    // Instances of one thing make one mistake together.
-    out.dedup();
+    // Instances of one thing make one mistake together, and so do expressions that use one wrong value.
+    let place = |finding: &Diagnostic| finding.primary.as_ref().map(|label| label.at.clone());
+    let others = |finding: &Diagnostic| match finding.id {
+        "unknown-value" => Vec::new(),
+        _ => finding.secondary.iter().map(|label| label.at.clone()).collect(),
+    };
+    out.dedup_by(|later, first| {
+        let same = (later.id, &later.summary) == (first.id, &first.summary);
+        same && place(later) == place(first) && others(later) == others(first)
+    });
+    let unknown: Vec<_> = out.iter().filter(|finding| finding.id == "unknown-value").map(place).collect();
+    // What has to be known before apply waits for nothing.
+    out.retain(|finding| finding.id != "check-deferred" || !unknown.contains(&place(finding)));
     let expanded = expanded.filter(|_| !has_errors(&out));
     (sources, expanded, out)
 }

@@ -13,6 +13,7 @@ use crate::shape::{Findings, Place, brief, describe};
 use crate::sources::Sources;
 use crate::suggest;
 use crate::unknown::{self, Book, Root};
+use crate::uses::{ODD_KEY, is_plain};
 use forge_engine::diag::{At, Diagnostic};
 use forge_engine::value::Value;
 use minijinja::{Environment, Expression, UndefinedBehavior, value::Value as Jinja};
@@ -366,6 +367,25 @@ impl Evaluator {
         None
     }
 
+    /// What the `for_each` of a resource or a module goes over: its keys become parts of addresses.
+    pub(crate) fn instances(
+        &self,
+        place: &Place<'_>,
+        scope: &Scope,
+        sources: &Sources,
+        out: &mut Findings,
+    ) -> Option<Items> {
+        let items = self.items(place, scope, sources, out)?;
+        let Items::Map(entries) = &items else { return Some(items) };
+        let Some(odd) = entries.keys().find(|key| !is_plain(key)) else { return Some(items) };
+        let written = place.entries().into_iter().find(|(key, _)| key == odd);
+        let at = written.map_or_else(|| place.value_at(), |(_, entry)| entry.key_at());
+        let summary = format!("`{}` cannot tell an instance from others", brief(&odd.escape_debug().to_string()));
+        let finding = Diagnostic::error("bad-for-each", summary).at(at, "").why(ODD_KEY);
+        out.push(finding.help("Choose another key, of letters, digits, `-`, `_` and `.`."));
+        None
+    }
+
     /// Whether a condition holds; none when it has no value, which has then been reported.
     pub(crate) fn holds(
         &self,
@@ -498,7 +518,9 @@ impl Evaluator {
         if let Some(missing) = missing {
             let name = missing.outputs().first().map_or_else(String::new, ToString::to_string);
             let why = "A plan must be complete before anything is touched, so nothing may be computed from what apply will find out.";
-            let help = format!("Pass it on as it is, ${{{}}}, alone or inside text.", first_of(references));
+            let unknown = references.iter().find(|name| scope.value(name).is_some_and(|value| !value.is_known()));
+            let name_of = unknown.or(references.first()).map_or("", String::as_str);
+            let help = format!("Pass it on as it is, ${{{name_of}}}, alone or inside text.");
             let summary = format!("cannot compute with {name}: it is known only after apply");
             refuse("unknown-value", summary, Some(why.to_owned()), Some(help), out);
             return None;
@@ -585,10 +607,6 @@ impl Scope {
 pub(crate) fn is_repetition(entries: &BTreeMap<String, Value>) -> bool {
     let known = |key: &String| ["for_each", "value", "when"].contains(&key.as_str());
     entries.contains_key("for_each") && entries.contains_key("value") && entries.keys().all(known)
-}
-
-fn first_of(references: &BTreeSet<String>) -> &str {
-    references.first().map_or("", String::as_str)
 }
 
 /// Appends to text, joining what is known.

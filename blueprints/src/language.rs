@@ -38,6 +38,8 @@ pub(crate) enum Shape {
     Number,
     /// A whole number of at least this.
     Count(u32),
+    /// A port of TCP.
+    Port,
     /// `1h30m`
     Duration,
     /// A string with `${…}` in it.
@@ -92,6 +94,12 @@ pub(crate) const LABEL: &str = "[a-z][a-z0-9-]{0,39}";
 pub(crate) const INSTANCE: &str = r#"[a-z][a-z0-9_]*(\[([0-9]+|"[^"]*")\])*"#;
 /// `1h30m`
 pub(crate) const DURATION: &str = "([0-9]+(ms|s|m|h|d))+";
+/// A bucket's address.
+pub(crate) const BUCKET: &str = r"s3://[A-Za-z0-9][A-Za-z0-9._-]*|file:///.+";
+/// The URL of a server.
+pub(crate) const ENDPOINT: &str = r"https?://[^\s/]+(/\S*)?";
+/// A path from the root on.
+pub(crate) const ABSOLUTE: &str = "/.*";
 /// A module of the user's own, by its directory.
 pub(crate) const MODULE_PATH: &str = r"\.{1,2}/.*";
 const TARGETS: &[&str] = &["aws", "hosts", "local"];
@@ -156,11 +164,11 @@ pub(crate) static HOSTS: Table = Table {
             key("spares", Shape::Count(0), "How many of them stand by").default("0"),
             key(
                 "bucket",
-                Shape::Pattern("(s3://|file:///).+"),
+                Shape::Pattern(BUCKET),
                 "Where jobs, logs and checkpoints lie: s3://name, or file:///directory that all machines share",
             ),
-            key("endpoint", Shape::Pattern("https?://.+"), "URL of an S3-compatible server"),
-            key("scratch", Shape::Pattern("/.*"), "A directory that all machines share, for data"),
+            key("endpoint", Shape::Pattern(ENDPOINT), "URL of an S3-compatible server"),
+            key("scratch", Shape::Pattern(ABSOLUTE), "A directory that all machines share, for data"),
         ],
     ],
 };
@@ -177,7 +185,7 @@ pub(crate) static MACHINE: Table = Table {
 
 const ACCESS: &[Key] = &[
     key("user", Shape::Text, "Who logs in there"),
-    key("port", Shape::Count(1), "Port of its SSH server").default("22"),
+    key("port", Shape::Port, "Port of its SSH server").default("22"),
     key("key", Shape::Text, "File of the private key; the SSH agent's keys when absent"),
 ];
 

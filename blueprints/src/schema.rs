@@ -74,6 +74,7 @@ impl Writer {
             Shape::Bool => json!({"type": "boolean"}),
             Shape::Number => json!({"type": "number"}),
             Shape::Count(min) => json!({"type": "integer", "minimum": min}),
+            Shape::Port => json!({"type": "integer", "minimum": 1, "maximum": u16::MAX}),
             Shape::Choice(words) => json!({"type": "string", "enum": words}),
             Shape::List(items) => json!({"type": "array", "items": self.shape(items, open)}),
             Shape::Map(values) => json!({"type": "object", "additionalProperties": self.shape(values, open)}),

@@ -137,9 +137,22 @@ impl<'a> Place<'a> {
         let count = number.as_u64().and_then(|count| u32::try_from(count).ok()).filter(|count| *count >= min);
         if count.is_none() {
             let summary = format!("`{}` must be a whole number from {min} on, not {number}", self.name());
-            out.push(Diagnostic::error("out-of-range", summary).at(self.value_at(), ""));
+            let finding = Diagnostic::error("out-of-range", summary).at(self.value_at(), "");
+            out.push(finding.help(format!("Write {min} or more.")));
         }
         count
+    }
+
+    /// A port of TCP.
+    pub(crate) fn port(&self, out: &mut Findings) -> Option<u32> {
+        let port = match self.value {
+            Value::Number(number) if number.as_u64().is_some_and(|port| port > u64::from(u16::MAX)) => None,
+            _ => return self.count(1, out),
+        };
+        let summary = format!("`{}` cannot be a port", self.name());
+        let finding = Diagnostic::error("out-of-range", summary).at(self.value_at(), "");
+        out.push(finding.help("Write a number from 1 to 65535."));
+        port
     }
 
     /// A duration: `30s`, `1h30m`.
@@ -207,6 +220,9 @@ pub(crate) fn advice(value: &Value, wanted: &str) -> Option<String> {
             Some("Remove the quotes.".to_owned())
         }
         Value::Number(_) | Value::Bool(_) if wants("a string") => Some("Quote it.".to_owned()),
+        Value::String(_) | Value::Number(_) | Value::Bool(_) if wants("a list") => {
+            Some("Put it in brackets: a list of one.".to_owned())
+        }
         _ => None,
     }
 }

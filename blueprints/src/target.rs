@@ -2,12 +2,14 @@
 
 use crate::expr::{Evaluator, Scope};
 use crate::language;
-use crate::shape::{Findings, Place};
+use crate::shape::{Findings, Place, brief};
 use crate::sources::Sources;
 use crate::suggest;
 use forge_engine::diag::Diagnostic;
 use forge_engine::value::Value;
+use regex_lite::Regex;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 /// Where a blueprint runs.
@@ -110,16 +112,25 @@ pub(crate) fn settings(
             if target == Target::Hosts {
                 spell_out(value);
             }
-            check(target, &Place { value, ..place.clone() }, out);
+            check(&Place { value, ..place.clone() }, out);
+            let fits = spares(&Place { value, ..place.clone() }, out);
+            if let Value::Map(entries) = value
+                && !fits
+            {
+                // Modules count them too, and would say the same again.
+                entries.remove("spares");
+            }
         }
         if chosen == Some(target) {
             settings.extend(target.keys().iter().map(|key| ((*key).to_owned(), Value::Null)));
             if let Some((_, Value::Map(entries))) = evaluated {
                 settings.extend(entries);
             }
-            if target == Target::Hosts && !matches!(settings.get("machines"), Some(Value::List(_))) {
+            let hosts = blueprint.get("hosts");
+            let named = |hosts: &Place<'_>| hosts.get("machines").is_some() || !matches!(hosts.value, Value::Map(_));
+            if target == Target::Hosts && !hosts.as_ref().is_some_and(named) {
                 let finding = Diagnostic::error("missing-key", "the blueprint names no machines")
-                    .at(blueprint.get("hosts").map_or_else(|| blueprint.value_at(), |place| place.key_at()), "")
+                    .at(hosts.map_or_else(|| blueprint.value_at(), |place| place.key_at()), "")
                     .help("Add `hosts: { machines: [10.0.0.4, 10.0.0.5] }`.");
                 out.push(finding);
             }
@@ -139,7 +150,24 @@ fn spell_out(value: &mut Value) {
     }
 }
 
-fn check(target: Target, place: &Place<'_>, out: &mut Findings) {
+/// Whether some machine is left beside those that stand by.
+fn spares(hosts: &Place<'_>, out: &mut Findings) -> bool {
+    let Some(at) = hosts.get("spares") else { return true };
+    let Some(spares) = at.count(0, out) else { return false };
+    let count = match hosts.get("machines").map(|machines| machines.value) {
+        Some(Value::List(machines)) => machines.len(),
+        _ => return true,
+    };
+    if spares == 0 || usize::try_from(spares).is_ok_and(|spares| spares < count) {
+        return true;
+    }
+    let summary = format!("{spares} spares of {count} machines leave none that trains");
+    let finding = Diagnostic::error("out-of-range", summary).at(at.value_at(), "");
+    out.push(finding.help("Write fewer spares, or add machines."));
+    false
+}
+
+fn check(place: &Place<'_>, out: &mut Findings) {
     for key in ["region", "profile", "user", "key", "jump", "bucket", "endpoint", "scratch"] {
         if let Some(text) = place.get(key) {
             text.text(out);
@@ -148,12 +176,26 @@ fn check(target: Target, place: &Place<'_>, out: &mut Findings) {
     for zone in place.get("zones").and_then(|zones| zones.list(out)).unwrap_or_default() {
         zone.text(out);
     }
-    let least = |key: &str| if target == Target::Hosts && key == "spares" { 0 } else { 1 };
-    for key in ["nodes", "workers_per_node", "port", "spares"] {
-        if let Some(count) = place.get(key) {
-            count.count(least(key), out);
+    for (key, pattern, help) in [
+        ("bucket", language::BUCKET, "Write s3://NAME, or file:///DIRECTORY for one that all machines share."),
+        ("endpoint", language::ENDPOINT, "Write a URL, such as http://10.0.0.1:9000."),
+        ("scratch", language::ABSOLUTE, "Write the whole path, from / on: /mnt/shared."),
+    ] {
+        let Some(text) = place.get(key) else { continue };
+        if let (Value::String(word), Ok(regex)) = (text.value, Regex::new(&format!("^(?:{pattern})$")))
+            && !regex.is_match(word)
+        {
+            let summary = format!("`{key}` cannot be {:?}", brief(word));
+            out.push(Diagnostic::error("not-allowed", summary).at(text.value_at(), "").help(help));
         }
     }
+    for key in ["nodes", "workers_per_node"] {
+        if let Some(count) = place.get(key) {
+            count.count(1, out);
+        }
+    }
+    let port = place.get("port").and_then(|port| port.port(out));
+    let mut seen: BTreeMap<(String, u32), Place<'_>> = BTreeMap::new();
     for machine in place.get("machines").and_then(|machines| machines.list(out)).unwrap_or_default() {
         if !machine.shape(&language::MACHINE.names(), out) {
             continue;
@@ -166,8 +208,19 @@ fn check(target: Target, place: &Place<'_>, out: &mut Findings) {
         if machine.get("address").is_none() {
             out.push(Diagnostic::error("missing-key", "a machine has no address").at(machine.value_at(), ""));
         }
-        if let Some(port) = machine.get("port") {
-            port.count(1, out);
+        let own = machine.get("port").and_then(|port| port.port(out));
+        if let Some(Value::String(address)) = machine.get("address").map(|address| address.value) {
+            match seen.entry((address.clone(), own.or(port).unwrap_or(22))) {
+                Entry::Vacant(entry) => {
+                    entry.insert(machine.clone());
+                }
+                Entry::Occupied(first) => {
+                    let summary = format!("the machine {} stands twice", brief(address));
+                    let finding = Diagnostic::error("duplicate-machine", summary).at(machine.value_at(), "here again");
+                    let finding = finding.also(first.get().value_at(), "first here");
+                    out.push(finding.why("Two nodes would be one machine.").help("Remove one of them."));
+                }
+            }
         }
         if let Some(labels) = machine.get("labels") {
             labels.map(out);

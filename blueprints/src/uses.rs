@@ -52,7 +52,65 @@ pub(crate) fn read<'a>(
             None => broken.push(name),
         }
     }
+    let mut groups: BTreeMap<&str, Vec<&Used<'a>>> = BTreeMap::new();
+    modules.values().for_each(|used: &Used<'a>| groups.entry(used.name).or_default().push(used));
+    let several: Vec<Diagnostic> = groups.values().filter_map(|group| together(group)).collect();
+    let wrong: Vec<&str> =
+        groups.iter().filter(|(_, group)| together(group).is_some()).map(|(name, _)| *name).collect();
+    out.extend(several);
+    modules.retain(|_, used| !wrong.contains(&used.name));
+    broken.extend(wrong);
     (modules, broken)
+}
+
+/// Why uses of one name cannot be the instances of one module. Numbers may have gaps: they are the positions in the list
+/// that `for_each` went over, where `when` may have left some out, and another number would be another address.
+fn together(group: &[&Used<'_>]) -> Option<Diagnostic> {
+    let find = |wanted: &dyn Fn(&Used<'_>) -> bool| group.iter().find(|used| wanted(used)).copied();
+    let named = find(&|used| matches!(used.key, Some(Key::Name(_))));
+    let numbered = find(&|used| matches!(used.key, Some(Key::Index(_))));
+    let (one, keyed) = (find(&|used| used.key.is_none()), named.or(numbered)?);
+    let error =
+        |summary: String, used: &Used<'_>| Diagnostic::error("bad-instance", summary).at(used.place.key_at(), "");
+    let name = keyed.name;
+    if let Some(one) = one {
+        let finding = error(format!("`{name}` is one module here and several there"), keyed);
+        let finding = finding.also(one.place.key_at(), "one").why("References could not tell which is meant.");
+        return Some(finding.help("Rename one of them."));
+    }
+    if let (Some(named), Some(numbered)) = (named, numbered) {
+        let finding = error(format!("instances of `{name}` have both numbers and names"), named);
+        let finding =
+            finding.also(numbered.place.key_at(), "a number").why("References to it are to a list or to a mapping.");
+        return Some(finding.help("Give each of them a number, or each a name."));
+    }
+    let twice = group.iter().enumerate().find_map(|(index, used)| {
+        let first = group.iter().take(index).find(|first| first.key == used.key)?;
+        Some((used, first))
+    });
+    if let Some((used, first)) = twice {
+        let key = used.key.as_ref().map(ToString::to_string).unwrap_or_default();
+        let finding = error(format!("the instance `{name}{key}` stands twice"), used);
+        return Some(finding.also(first.place.key_at(), "first here").help("Remove one of them."));
+    }
+    if let Some(used) = find(&|used| used.for_each.is_some()) {
+        let at = used.for_each.as_ref().map_or_else(|| used.place.key_at(), Place::key_at);
+        let finding = Diagnostic::error("bad-instance", "one instance cannot repeat").at(at, "");
+        let finding = finding.why("What stands in brackets says which of several instances this is.");
+        return Some(finding.help(format!("Remove `for_each`, or call it `{name}`.")));
+    }
+    let odd = find(&|used| matches!(&used.key, Some(Key::Name(name)) if !is_plain(name)))?;
+    let finding = error("this cannot tell an instance from others".to_owned(), odd);
+    Some(finding.why(ODD_KEY).help("Choose another name for it."))
+}
+
+/// Why some keys cannot be a part of an address.
+pub(crate) const ODD_KEY: &str =
+    "It becomes a part of addresses, where quotes, backslashes and what cannot be seen would be misread.";
+
+/// Whether a key reads in an address as it is.
+pub(crate) fn is_plain(key: &str) -> bool {
+    format!("{key:?}") == format!("\"{key}\"")
 }
 
 /// `gpus["a"]` is the instance `a` of `gpus`.

@@ -202,7 +202,11 @@ fn origins(name: &str, default: bool, given: &Given<'_>, sources: &Sources) -> V
 fn reference(name: &str, text: &str) -> Result<Value, Box<Diagnostic>> {
     match text.split_once(':') {
         Some((scheme, rest)) if !rest.is_empty() && SCHEMES.iter().any(|(known, _)| *known == scheme) => {
-            Ok(Value::Secret(Secret { secret: text.to_owned() }))
+            let secret = Secret { secret: text.to_owned() };
+            match misread(&secret) {
+                Some(finding) => Err(Box::new(finding)),
+                None => Ok(Value::Secret(secret)),
+            }
         }
         // Never the text itself: it may well be the secret.
         _ => Err(Box::new(literal(name, "the text given"))),
@@ -221,7 +225,13 @@ pub(crate) fn misread(secret: &Secret) -> Option<Diagnostic> {
     let (scheme, rest) = secret.secret.split_once(':').unwrap_or((secret.secret.as_str(), ""));
     let known = SCHEMES.map(|(scheme, _)| scheme);
     if known.contains(&scheme) && !rest.is_empty() {
-        return None;
+        let (why, help) = match scheme {
+            "file" => ("Wherever the secret is read, the whole path leads to the file.", "Write file:/PATH."),
+            "ssm" => ("The names of parameters start with a slash here.", "Write ssm:/NAME."),
+            _ => return None,
+        };
+        let finding = Diagnostic::error("unknown-secret", "this does not say where the secret is to be read");
+        return (!rest.starts_with('/')).then(|| finding.why(why).help(help));
     }
     let mut finding = Diagnostic::error("unknown-secret", "this does not say where the secret is to be read");
     finding.help = match known.contains(&scheme) {

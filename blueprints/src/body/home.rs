@@ -3,12 +3,21 @@
 
 use super::World;
 use crate::expr::{Scope, root_of};
-use crate::module::Check;
+use crate::module::{Body, Check};
 use crate::shape::{Findings, Place, describe};
 use crate::uses::Used;
 use forge_engine::diag::{At, Diagnostic, Label, Severity, Step};
 use forge_engine::value::Value;
 use std::collections::BTreeSet;
+
+/// The most references that are followed to find out where an unknown value comes from; modules have a few dozen lets.
+const MAX_REFERENCES: usize = 1000;
+
+/// An input that is unknown where a module computes with it.
+pub(super) struct UnknownInput<'u> {
+    pub(super) input: &'u str,
+    secret: bool,
+}
 
 impl World<'_> {
     /// A rule of a module.
@@ -53,7 +62,11 @@ impl World<'_> {
     /// else at the use itself.
     pub(super) fn home(&self, finding: Diagnostic, used: &Used<'_>, input: Option<&str>) -> Diagnostic {
         let named = input.and_then(|input| used.with.get(input));
+        // An unknown value that no input is was made by the module itself.
         let passed = named.or_else(|| {
+            if finding.id == "unknown-value" {
+                return None;
+            }
             let references = finding.primary.as_ref().map(|label| self.references_at(&label.at)).unwrap_or_default();
             let inputs = references.iter().filter_map(|reference| reference.strip_prefix("inputs."));
             inputs.filter_map(|rest| used.with.get(root_of(rest))).next()
@@ -73,6 +86,37 @@ impl World<'_> {
         finding.at(at, here)
     }
 
+    /// The input that is unknown where the module computes with it: who passes it can act, whatever the expression was.
+    pub(super) fn unknown_input<'u>(
+        &self,
+        finding: &Diagnostic,
+        used: &'u Used<'_>,
+        body: &Body<'_>,
+        scope: &Scope,
+    ) -> Option<UnknownInput<'u>> {
+        let label = finding.primary.as_ref().filter(|_| finding.id == "unknown-value")?;
+        let mut waiting: Vec<String> = self.references_at(&label.at).into_iter().rev().collect();
+        let mut seen = BTreeSet::new();
+        while let Some(reference) = waiting.pop().filter(|_| seen.len() < MAX_REFERENCES) {
+            if !seen.insert(reference.clone()) {
+                continue;
+            }
+            if let Some(let_) = reference.strip_prefix("lets.").and_then(|rest| body.lets.get(root_of(rest))) {
+                waiting.extend(self.evaluator.references(let_.value));
+            }
+            let input = reference.strip_prefix("inputs.").map(root_of);
+            let passed = input.and_then(|input| used.with.get_key_value(input));
+            let Some((input, value)) = passed.and_then(|(input, _)| Some((*input, scope.value(&reference)?))) else {
+                continue;
+            };
+            let secret = matches!(value, Value::Secret(_));
+            if secret || !value.is_known() {
+                return Some(UnknownInput { input, secret });
+            }
+        }
+        None
+    }
+
     /// What the expressions at a place refer to.
     fn references_at(&self, at: &At) -> BTreeSet<String> {
         let At::Node { document, path, .. } = at else { return BTreeSet::new() };
@@ -85,5 +129,25 @@ impl World<'_> {
             };
         }
         value.map(|value| self.evaluator.references(value)).unwrap_or_default()
+    }
+}
+
+impl UnknownInput<'_> {
+    /// What there is to say to who passes it.
+    pub(super) fn finding(&self, finding: Diagnostic) -> Diagnostic {
+        let input = self.input;
+        let (summary, why, help) = match self.secret {
+            true => (
+                format!("`{input}` cannot be a secret"),
+                "The module computes with it, and a secret is read last, by whoever uses it.",
+                "Pass text that may be shown and stored.",
+            ),
+            false => (
+                format!("`{input}` must be known before apply"),
+                "The module computes with it, and a plan must be complete before anything is touched.",
+                "Pass a value that the blueprint knows: write it out, or refer to a variable.",
+            ),
+        };
+        Diagnostic { summary, why: Some(why.to_owned()), help: Some(help.to_owned()), ..finding }
     }
 }

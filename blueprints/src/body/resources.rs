@@ -33,7 +33,7 @@ impl<'a> World<'a> {
         let mut form = Form::One;
         let each: Vec<Option<(Key, Value)>> = match &declared.for_each {
             None => vec![None],
-            Some(place) => match self.evaluator.items(place, scope, self.sources, out) {
+            Some(place) => match self.evaluator.instances(place, scope, self.sources, out) {
                 Some(items) => {
                     form = Form::over(&items);
                     items.each().into_iter().map(Some).collect()

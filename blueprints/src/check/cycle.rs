@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Item<'p, 'a> {
     pub(crate) place: &'p Place<'a>,
     pub(crate) parts: Vec<&'p Place<'a>>,
+    /// What it names as coming before it.
+    pub(crate) after: Vec<&'p (&'a str, Place<'a>)>,
 }
 
 /// Reports each cycle at the reference by which its first member needs its second.
@@ -56,5 +58,7 @@ fn reference(item: &Item<'_, '_>, needs: &str, evaluator: &Evaluator) -> At {
     item.parts
         .iter()
         .find(|part| evaluator.references(part.value).iter().any(|reference| leads(&node_of(reference), needs)))
-        .map_or_else(|| item.place.key_at(), |part| part.value_at())
+        .copied()
+        .or_else(|| item.after.iter().find(|(name, _)| *name == needs).map(|(_, place)| place))
+        .map_or_else(|| item.place.key_at(), Place::value_at)
 }
