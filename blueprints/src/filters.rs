@@ -6,7 +6,7 @@
 use crate::unknown::{BOOK, Handle};
 use forge_engine::address::Address;
 use forge_engine::value::{Output, Secret, Value};
-use minijinja::value::{Rest, Value as Jinja, ValueKind};
+use minijinja::value::{Rest, Value as Jinja, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -50,7 +50,12 @@ pub(crate) fn add(environment: &mut Environment<'static>) {
             hex
         })
     });
-    environment.add_filter("json", |value: Jinja| to_json(&value).map(|json| json.to_string()));
+    environment.add_filter("json", |state: &State<'_, '_>, value: Jinja| {
+        if let Some(book) = state.lookup(BOOK).and_then(|book| book.downcast_object::<Handle>()) {
+            book.0.look_at(&value);
+        }
+        to_json(&value).map(|json| json.to_string())
+    });
     environment.add_filter("from_json", |text: String| {
         serde_json::from_str::<serde_json::Value>(&text)
             .map(|json| from_json(&json))
@@ -87,9 +92,9 @@ fn watch(environment: &mut Environment<'static>) {
     environment.add_filter(hidden("sort"), filters::sort);
     environment.add_filter(hidden("unique"), filters::unique);
     for name in ["dictsort", "groupby", "reject", "rejectattr", "select", "selectattr", "sort", "unique"] {
-        environment.add_filter(name, move |state: &mut State<'_, '_>, value: Jinja, rest: Rest<Jinja>| {
+        environment.add_filter(name, move |state: &mut State<'_, '_>, value: Jinja, rest: Rest<ValueOrKwargs>| {
             let mut arguments = vec![value];
-            arguments.extend(rest.0);
+            arguments.extend(rest.into_values());
             let keywords = arguments.last().filter(|last| last.is_kwargs()).cloned();
             let keyword = |name: &str| keywords.as_ref()?.get_attr(name).ok()?.as_str().map(str::to_owned);
             let attribute = match name {
@@ -111,11 +116,11 @@ fn watch(environment: &mut Environment<'static>) {
                         match &attribute {
                             None => book.look_at(item),
                             Some(attributes) => attributes.split(',').for_each(|attribute| {
-                                let part = attribute.trim().split('.').try_fold(item.clone(), |item, step| {
-                                    match step.parse::<usize>() {
-                                        Ok(index) => item.get_item_by_index(index),
-                                        Err(_) => item.get_attr(step),
-                                    }
+                                let part = attribute.trim().split('.').try_fold(item.clone(), |item, step| match step
+                                    .parse::<usize>(
+                                ) {
+                                    Ok(index) => item.get_item_by_index(index),
+                                    Err(_) => item.get_attr(step),
                                 });
                                 part.iter().for_each(|part| book.look_at(part));
                             }),

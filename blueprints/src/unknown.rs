@@ -10,6 +10,7 @@
 //! A view also knows which name of the scope it is a part of, so that a result that is a module as a whole is known to
 //! be that module, whatever expression chose it.
 
+use crate::expr::Scope;
 use forge_engine::diag::Step;
 use forge_engine::value::Value;
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value as Jinja, ValueKind};
@@ -182,7 +183,7 @@ impl Object for View {
 /// The names that an expression can start with.
 #[derive(Debug)]
 pub(crate) struct Root {
-    pub(crate) names: Arc<BTreeMap<String, Arc<Value>>>,
+    pub(crate) scope: Scope,
     pub(crate) book: Arc<Book>,
 }
 
@@ -192,7 +193,7 @@ impl Object for Root {
         if name == BOOK {
             return Some(Jinja::from_object(Handle(Arc::clone(&self.book))));
         }
-        let value = self.names.get(name)?;
+        let value = self.scope.named(name)?;
         Some(match **value {
             Value::List(_) | Value::Map(_) => Jinja::from_object(View {
                 name: name.into(),
