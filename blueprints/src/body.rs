@@ -13,7 +13,7 @@ mod resources;
 use crate::check::cycle::{self, Item};
 use crate::check::inputs::{self, Bound};
 use crate::check::spec::Shape;
-use crate::expr::{Evaluator, Items, Key, Scope, Whole};
+use crate::expr::{Evaluator, INSTANCE, Items, Key, Scope, Whole};
 use crate::module::{Body, Default, Definition};
 use crate::order;
 use crate::resolved::{Argument, Origin, Use};
@@ -291,6 +291,10 @@ impl<'a> World<'a> {
                 }
             }
             for (key, value) in each {
+                if !self.evaluator.affords(INSTANCE, &|| used.place.key_at(), out) {
+                    complete = false;
+                    break;
+                }
                 let own = match (&key, value) {
                     (Some(key), Some(value)) => scope.with_each(key, value),
                     _ => scope.clone(),

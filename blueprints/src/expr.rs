@@ -12,12 +12,12 @@ use crate::scan::{self, Piece};
 use crate::shape::{Findings, Place, brief, describe};
 use crate::sources::Sources;
 use crate::suggest;
-use crate::unknown::{self, Book, Root};
+use crate::unknown::{self, Book, Budget, Root};
 use crate::uses::{ODD_KEY, is_plain};
 use forge_engine::diag::{At, Diagnostic};
 use forge_engine::value::Value;
 use minijinja::{Environment, Expression, UndefinedBehavior, value::Value as Jinja};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::rc::Rc;
@@ -29,6 +29,13 @@ const FUEL: u64 = 100_000;
 /// The longest expression, in bytes. The compiler recurses once for each operator of a chain, so the length bounds its
 /// stack; real expressions stay under 200 bytes.
 const MAX_SOURCE: usize = 1024;
+
+/// The most values that a blueprint may come to, those of its modules included; 64 bytes of text are one. A cluster of
+/// 2,000 resources comes to about 100,000, and a few expressions could ask for billions.
+const MAX_VALUES: usize = 2_000_000;
+
+/// What a module, or a resource, counts for in [`MAX_VALUES`].
+pub(crate) const INSTANCE: usize = 100;
 
 /// The longest text that an expression may give, in bytes. User data and policies stay under 16 KiB.
 const MAX_TEXT: usize = 64 << 10;
@@ -255,12 +262,15 @@ pub(crate) struct Evaluator {
     functions: BTreeSet<String>,
     /// By source; a failure is remembered as well.
     compiled: RefCell<HashMap<String, Result<Rc<Compiled>, String>>>,
+    budget: Budget,
+    /// Whether it has been said that the budget is used up.
+    said: Cell<bool>,
 }
 
 impl Evaluator {
     pub(crate) fn new() -> Self {
         let functions = ENVIRONMENT.globals().map(|(name, _)| name.to_owned()).collect();
-        Self { functions, compiled: RefCell::default() }
+        Self { functions, compiled: RefCell::default(), budget: Budget::new(MAX_VALUES), said: Cell::new(false) }
     }
 
     /// Whether expressions call a function by this name.
@@ -314,6 +324,9 @@ impl Evaluator {
         sources: &Sources,
         out: &mut Findings,
     ) -> Option<Value> {
+        if !self.affords(1, &|| place.value_at(), out) {
+            return None;
+        }
         match place.value {
             Value::String(text) => self.scalar(text, place, scope, sources, out).map(|(value, _)| value),
             Value::List(items) => {
@@ -339,6 +352,19 @@ impl Evaluator {
             }
             other => Some(other.clone()),
         }
+    }
+
+    /// Takes values from the budget. When it is used up, that is said, once.
+    pub(crate) fn affords(&self, values: usize, at: &dyn Fn() -> At, out: &mut Findings) -> bool {
+        let affords = self.budget.spend(values);
+        if !affords && !self.said.replace(true) {
+            let finding = Diagnostic::error("too-large", format!("this comes to more than {MAX_VALUES} values"))
+                .at(at(), "here the count is reached")
+                .why(format!("So many are the most for a blueprint with all of its modules; each module and each resource counts as {INSTANCE}."))
+                .help("Repetition inside repetition multiplies: go over fewer items, or make several blueprints of this one.");
+            out.push(finding);
+        }
+        affords
     }
 
     /// The value, and the module that it is as a whole, if it is one.
@@ -473,6 +499,9 @@ impl Evaluator {
         out: &mut Findings,
     ) -> Option<(Value, Option<String>)> {
         if !text.contains("${") {
+            if !self.affords(text.len() / 64, &|| place.value_at(), out) {
+                return None;
+            }
             return Some((Value::String(text.to_owned()), None));
         }
         let at = |range| sources.within(place.document, &place.path, range);
@@ -565,7 +594,10 @@ impl Evaluator {
             error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()))
         });
         let path = result.as_ref().ok().and_then(unknown::path);
-        let result = result.and_then(|result| unknown::leave(&result, &mut returned));
+        let result = result.and_then(|result| unknown::leave(&result, &mut returned, &self.budget));
+        if !self.affords(0, at, out) {
+            return None;
+        }
         let missing = book.missing(&returned);
         if let Some(Value::Secret(secret)) = &missing {
             let why = "A secret is read last, by whoever uses it; until then there is only its reference.";

@@ -3,7 +3,7 @@
 //! Addresses are IPv4 or IPv6 networks in CIDR notation (RFC 4632, RFC 4291). Every result is bounded, because a few
 //! characters must not be able to ask for gigabytes.
 
-use crate::unknown::{BOOK, Handle};
+use crate::unknown::{BOOK, Budget, Handle, leave};
 use forge_engine::address::Address;
 use forge_engine::value::{Output, Secret, Value};
 use minijinja::value::{Rest, Value as Jinja, ValueKind, ValueOrKwargs};
@@ -16,6 +16,9 @@ use std::sync::Arc;
 
 /// The most networks that one expression may make; a VPC has at most 200 subnets by default.
 const MAX_NETWORKS: u32 = 4096;
+
+/// The most values of one text of JSON; the longest text that an expression may give holds fewer.
+const MAX_JSON: usize = 64 << 10;
 
 /// Adds them.
 pub(crate) fn add(environment: &mut Environment<'static>) {
@@ -192,7 +195,7 @@ fn pluck(value: Jinja, name: String) -> Result<Jinja, Error> {
 /// A value as JSON, mappings ordered by key. Objects that stand for unknown values are none.
 fn to_json(value: &Jinja) -> Result<serde_json::Value, Error> {
     let mut tickets = Vec::new();
-    let value = crate::unknown::leave(value, &mut tickets).map_err(refuse)?;
+    let value = leave(value, &mut tickets, &Budget::new(MAX_JSON)).map_err(refuse)?;
     value.to_json().ok_or_else(|| refuse("a part of it is known only after apply"))
 }
 

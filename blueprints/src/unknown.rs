@@ -14,6 +14,7 @@ use crate::expr::Scope;
 use forge_engine::diag::Step;
 use forge_engine::value::Value;
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value as Jinja, ValueKind};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,9 +50,7 @@ impl Book {
 
     /// Remembers that something is decided by a value of the engine, if there is anything unknown in it.
     pub(crate) fn look_at(&self, value: &Jinja) {
-        // What is no value cannot be unknown either.
-        let unknown = leave(value, &mut Vec::new()).ok().and_then(|value| unknown_in(&value).cloned());
-        if let Some(unknown) = unknown {
+        if let Some(unknown) = unknown_among(value) {
             self.pages().looked_at.get_or_insert(unknown);
         }
     }
@@ -68,6 +67,21 @@ fn unknown_in(value: &Value) -> Option<&Value> {
         Value::List(items) => items.iter().find_map(unknown_in),
         Value::Map(entries) => entries.values().find_map(unknown_in),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
+}
+
+/// The same, of a value of the engine.
+fn unknown_among(value: &Jinja) -> Option<Value> {
+    if let Some(ticket) = value.downcast_object_ref::<Ticket>() {
+        return Some(ticket.value.clone());
+    }
+    if let Some(view) = value.downcast_object_ref::<View>() {
+        return unknown_in(view.value()).cloned();
+    }
+    match value.kind() {
+        ValueKind::Seq => value.try_iter().ok()?.find_map(|item| unknown_among(&item)),
+        ValueKind::Map => value.try_iter().ok()?.find_map(|key| unknown_among(&value.get_item(&key).ok()?)),
+        _ => None,
     }
 }
 
@@ -226,30 +240,62 @@ pub(crate) fn path(result: &Jinja) -> Option<String> {
     result.downcast_object_ref::<View>().map(View::path)
 }
 
+/// How much more may come back, in values; 64 bytes of text are one.
+#[derive(Debug)]
+pub(crate) struct Budget(Cell<Option<usize>>);
+
+impl Budget {
+    pub(crate) fn new(values: usize) -> Self {
+        Self(Cell::new(Some(values)))
+    }
+
+    /// Takes so many values. When there are not as many, nothing can be taken any more.
+    pub(crate) fn spend(&self, values: usize) -> bool {
+        self.0.set(self.0.get().and_then(|left| left.checked_sub(values)));
+        self.0.get().is_some()
+    }
+
+    /// Takes what a value comes to.
+    pub(crate) fn spend_on(&self, value: &Value) -> bool {
+        match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Output(_) | Value::Secret(_) => self.spend(1),
+            Value::String(text) => self.spend(1 + text.len() / 64),
+            Value::List(items) | Value::Concat(items) => self.spend(1) && items.iter().all(|item| self.spend_on(item)),
+            Value::Map(entries) => self.spend(1) && entries.values().all(|item| self.spend_on(item)),
+        }
+    }
+}
+
 /// A result on its way back; `returned` collects the tickets in it. The error says what it is that is no value.
-pub(crate) fn leave(result: &Jinja, returned: &mut Vec<usize>) -> Result<Value, String> {
+pub(crate) fn leave(result: &Jinja, returned: &mut Vec<usize>, budget: &Budget) -> Result<Value, String> {
+    let within = |value: &Value| match budget.spend_on(value) {
+        true => Ok(value.clone()),
+        false => Err("it is too large".to_owned()),
+    };
     if let Some(ticket) = result.downcast_object_ref::<Ticket>() {
         returned.push(ticket.number);
-        return Ok(ticket.value.clone());
+        return within(&ticket.value);
     }
     if let Some(view) = result.downcast_object_ref::<View>() {
-        return Ok(view.value().clone());
+        return within(view.value());
     }
     Ok(match result.kind() {
-        ValueKind::None => Value::Null,
-        ValueKind::Bool => Value::Bool(result.is_true()),
-        ValueKind::Number => Value::Number(number(result)?),
-        ValueKind::String => Value::String(result.as_str().unwrap_or_default().to_owned()),
+        ValueKind::None => within(&Value::Null)?,
+        ValueKind::Bool => within(&Value::Bool(result.is_true()))?,
+        ValueKind::Number => within(&Value::Number(number(result)?))?,
+        ValueKind::String => within(&Value::String(result.as_str().unwrap_or_default().to_owned()))?,
         ValueKind::Seq | ValueKind::Iterable => {
+            within(&Value::Null)?;
             let items = result.try_iter().map_err(|error| error.to_string())?;
-            Value::List(items.map(|item| leave(&item, returned)).collect::<Result<_, _>>()?)
+            Value::List(items.map(|item| leave(&item, returned, budget)).collect::<Result<_, _>>()?)
         }
         ValueKind::Map => {
+            within(&Value::Null)?;
             let mut entries = BTreeMap::new();
             for key in result.try_iter().map_err(|error| error.to_string())? {
                 let item = result.get_item(&key).map_err(|error| error.to_string())?;
                 let name = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
-                entries.insert(name, leave(&item, returned)?);
+                entries.insert(name, leave(&item, returned, budget)?);
             }
             Value::Map(entries)
         }

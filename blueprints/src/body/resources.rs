@@ -2,7 +2,7 @@
 
 use super::{Form, Frame, World, address, together};
 use crate::check::spec::{self, Shape};
-use crate::expr::{Key, Scope};
+use crate::expr::{INSTANCE, Key, Scope};
 use crate::module::Declared;
 use crate::shape::{Findings, Place};
 use crate::suggest;
@@ -43,6 +43,9 @@ impl<'a> World<'a> {
         };
         let mut wanted = Vec::new();
         for each in each {
+            if !self.evaluator.affords(INSTANCE, &|| declared.place.key_at(), out) {
+                return Vec::new();
+            }
             if let Some(when) = &declared.when {
                 let own = each.as_ref().map(|(key, value)| scope.with_each(key, value.clone()));
                 match self.holds(when, own.as_ref().unwrap_or(scope), out) {
