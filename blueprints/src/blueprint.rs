@@ -1,7 +1,7 @@
 //! The shape of a blueprint.
 
 use crate::language;
-use crate::shape::{Findings, Place, describe, label};
+use crate::shape::{Findings, Place, describe, label, written};
 use crate::uses::{self, Used};
 use forge_engine::diag::Diagnostic;
 use forge_engine::value::Value;
@@ -82,14 +82,14 @@ fn version(root: &Place<'_>, out: &mut Findings) {
         out.push(finding);
         return;
     };
-    if let Some(version) = place.text(out)
+    let mut found = Findings::new();
+    if let Some(version) = place.text(&mut found)
         && version != "v1"
     {
-        let finding = Diagnostic::error("unknown-version", format!("there is no version `{version}` of the language"))
-            .at(place.value_at(), "")
-            .help("Write `forge: v1`.");
-        out.push(finding);
+        let summary = format!("there is no version `{}` of the language", written(version));
+        found.push(Diagnostic::error("unknown-version", summary).at(place.value_at(), ""));
     }
+    out.extend(found.into_iter().map(|finding| finding.help("Write `forge: v1`.")));
 }
 
 fn name<'a>(root: &Place<'a>, out: &mut Findings) -> Option<&'a str> {
@@ -105,7 +105,7 @@ fn name<'a>(root: &Place<'a>, out: &mut Findings) -> Option<&'a str> {
     if label(name) {
         return Some(name);
     }
-    let finding = Diagnostic::error("bad-name", format!("`{name}` cannot be a blueprint's name"))
+    let finding = Diagnostic::error("bad-name", format!("`{}` cannot be a blueprint's name", written(name)))
         .at(place.value_at(), "")
         .why("It becomes part of resource names and tags.")
         .help("Use at most 40 lower-case letters, digits and -, a letter first.");

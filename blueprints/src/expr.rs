@@ -698,6 +698,19 @@ fn push(parts: &mut Vec<Value>, value: Value) {
     }
 }
 
+/// Whether an expression stands anywhere in a value.
+pub(crate) fn holds_expression(value: &Value) -> bool {
+    match value {
+        Value::String(text) => match scan::pieces(text) {
+            Ok(pieces) => pieces.iter().any(|piece| matches!(piece, Piece::Expression(..))),
+            Err(_) => true,
+        },
+        Value::List(items) => items.iter().any(holds_expression),
+        Value::Map(entries) => entries.values().any(holds_expression),
+        _ => false,
+    }
+}
+
 /// Reports expressions where none are evaluated.
 pub(crate) fn refuse_expressions(place: &Place<'_>, sources: &Sources, out: &mut Findings) {
     match place.value {

@@ -3,7 +3,7 @@
 use crate::expr::{Evaluator, Scope};
 use crate::language;
 use crate::rule::show;
-use crate::shape::{Findings, Place, describe, label};
+use crate::shape::{Findings, Place, describe, label, written};
 use crate::sources::Sources;
 use crate::target::Target;
 use forge_engine::diag::Diagnostic;
@@ -82,7 +82,7 @@ enum Word {
 pub(crate) fn read(name: &str, place: &Place<'_>, context: &Context<'_>, out: &mut Findings) -> Option<Job> {
     let before = out.len();
     if !label(name) {
-        let finding = Diagnostic::error("bad-name", format!("`{name}` cannot be a job's name"))
+        let finding = Diagnostic::error("bad-name", format!("`{}` cannot be a job's name", written(name)))
             .at(place.key_at(), "")
             .help("Use at most 40 lower-case letters, digits and -, a letter first.");
         out.push(finding);

@@ -31,10 +31,10 @@
 //!   `depends_on`.
 //! - `{ for_each, value, when }` in place of a value: a list or mapping made by going over another.
 
-use crate::expr::refuse_expressions;
+use crate::expr::{holds_expression, refuse_expressions};
 use crate::language;
 use crate::rule::{Rule, Type};
-use crate::shape::{Findings, Place, identifier, label};
+use crate::shape::{Findings, Place, identifier, label, written};
 use crate::sources::Sources;
 use crate::suggest;
 use crate::target::Target;
@@ -210,7 +210,7 @@ fn own_name(root: &Place<'_>, name: &str, out: &mut Findings) -> Option<String> 
         let summary = format!("the module calls itself `{own}`, but it is used as `{name}`");
         out.push(Diagnostic::error("bad-module", summary).at(place.value_at(), ""));
     } else if !label(own) {
-        let finding = Diagnostic::error("bad-name", format!("`{own}` cannot be a module's name"))
+        let finding = Diagnostic::error("bad-name", format!("`{}` cannot be a module's name", written(own)))
             .at(place.value_at(), "")
             .help("Use at most 40 lower-case letters, digits and -, a letter first.");
         out.push(finding);
@@ -289,8 +289,10 @@ fn input<'a>(place: &Place<'a>, out: &mut Findings) -> Option<Input<'a>> {
             }
         },
         Some(default) => {
-            if let Err(misfit) = rule.check(&place.name(), default.value) {
-                out.push(misfit.finding().at(default.value_at(), "the default"));
+            // An expression there has been reported.
+            if !holds_expression(default.value) {
+                let wrong = rule.check(&place.name(), default.value).into_iter();
+                out.extend(wrong.map(|misfit| misfit.at(&default, "the default")));
             }
             Default::Value(default.value)
         }

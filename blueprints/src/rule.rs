@@ -1,9 +1,9 @@
 //! What a variable or an input may be: its type, its range, its allowed values. One set of rules for both.
 
 use crate::language;
-use crate::shape::{Findings, Place, advice, brief, describe};
+use crate::shape::{Findings, Place, advice, brief, describe, written};
 use crate::suggest;
-use forge_engine::diag::Diagnostic;
+use forge_engine::diag::{Diagnostic, Step};
 use forge_engine::value::Value;
 use regex_lite::Regex;
 
@@ -78,6 +78,8 @@ pub(crate) struct Rule {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Misfit {
     pub(crate) id: &'static str,
+    /// Which item of the value, where it is about one.
+    pub(crate) steps: Vec<Step>,
     pub(crate) summary: String,
     pub(crate) help: Option<String>,
 }
@@ -88,6 +90,12 @@ impl Misfit {
         let mut finding = Diagnostic::error(self.id, self.summary);
         finding.help = self.help;
         finding
+    }
+
+    /// The finding at the value that stands at a place, or at the item of it that it is about.
+    pub(crate) fn at(self, place: &Place<'_>, text: &str) -> Diagnostic {
+        let at = place.inside(&self.steps).value_at();
+        self.finding().at(at, text)
     }
 }
 
@@ -119,7 +127,10 @@ impl Rule {
             && let Some(bound) = place.get("min")
         {
             let summary = format!("nothing is at least {min} and at most {max}");
-            out.push(Diagnostic::error("bad-rule", summary).at(bound.value_at(), ""));
+            let finding = Diagnostic::error("bad-rule", summary).at(bound.value_at(), "");
+            out.push(finding.help("Swap the two, or change one."));
+            // Every value would be out of this range.
+            (rule.min, rule.max) = (None, None);
         }
         if let Some(items) = place.get("items") {
             if !matches!(rule.kind, Type::List | Type::Map) {
@@ -188,45 +199,36 @@ impl Rule {
         }
     }
 
-    /// Whether a value fits.
-    pub(crate) fn check(&self, name: &str, value: &Value) -> Result<(), Misfit> {
+    /// What is wrong with a value, each wrong item of it included.
+    pub(crate) fn check(&self, name: &str, value: &Value) -> Vec<Misfit> {
+        let misfit = |id, summary, help| Misfit { id, steps: Vec::new(), summary, help };
         if !self.kind.admits(value) {
             let wanted = self.kind.article();
             let summary = format!("`{name}` must be {wanted}, not {}", describe(value));
-            return Err(Misfit { id: "wrong-type", summary, help: advice(value, wanted) });
+            return vec![misfit("wrong-type", summary, advice(value, wanted))];
         }
-        let (measure, unit) = match value {
-            Value::Number(number) => (number.as_f64(), ""),
-            Value::String(text) => (Some(text.chars().count() as f64), " characters"),
-            Value::List(items) => (Some(items.len() as f64), " items"),
-            Value::Map(entries) => (Some(entries.len() as f64), " entries"),
-            _ => (None, ""),
-        };
-        let low = measure.is_some_and(|measure| self.min.is_some_and(|min| measure < min));
-        let high = measure.is_some_and(|measure| self.max.is_some_and(|max| measure > max));
-        if let (true, Some(measure)) = (low || high, measure) {
-            let range = match (self.min, self.max) {
-                (Some(min), Some(max)) => format!("from {min} to {max}"),
-                (Some(min), None) => format!("at least {min}"),
-                (None, Some(max)) => format!("at most {max}"),
-                (None, None) => String::new(),
-            };
-            let summary = match unit {
-                "" => format!("`{name}` must be {range}, not {}", show(value)),
-                _ => format!("`{name}` must have {range}{unit}, not {measure}"),
-            };
-            return Err(Misfit { id: "out-of-range", summary, help: None });
+        if let Some((summary, help)) = self.measure(name, value) {
+            return vec![misfit("out-of-range", summary, Some(help))];
         }
+        let mut wrong: Vec<Misfit> = Vec::new();
         if let Some(rule) = &self.items {
-            let items: Vec<(String, &Value)> = match value {
-                Value::List(items) => {
-                    items.iter().enumerate().map(|(index, item)| (format!("{name}[{index}]"), item)).collect()
-                }
-                Value::Map(entries) => entries.iter().map(|(key, item)| (format!("{name}.{key}"), item)).collect(),
+            let items: Vec<(String, Step, &Value)> = match value {
+                Value::List(items) => items
+                    .iter()
+                    .enumerate()
+                    .map(|(index, item)| (format!("{name}[{index}]"), Step::Index(index), item))
+                    .collect(),
+                Value::Map(entries) => entries
+                    .iter()
+                    .map(|(key, item)| (format!("{name}.{}", written(key)), Step::Key(key.clone()), item))
+                    .collect(),
                 _ => Vec::new(),
             };
-            for (name, item) in items {
-                rule.check(&name, item)?;
+            for (name, step, item) in items {
+                wrong.extend(rule.check(&name, item).into_iter().map(|mut misfit| {
+                    misfit.steps.insert(0, step.clone());
+                    misfit
+                }));
             }
         }
         if let Some(allowed) = &self.allowed
@@ -235,26 +237,45 @@ impl Rule {
         {
             let words: Vec<String> = allowed.iter().map(show).collect();
             let help = suggest::help(&show(value), words.iter().map(String::as_str));
-            return Err(Misfit {
-                id: "not-allowed",
-                summary: format!("`{name}` cannot be {}", brief(&show(value))),
-                help,
-            });
-        }
-        if let (Some(pattern), Value::String(text)) = (&self.pattern, value)
+            wrong.push(misfit("not-allowed", format!("`{name}` cannot be {}", written(&show(value))), help));
+        } else if let (Some(pattern), Value::String(text)) = (&self.pattern, value)
             && !pattern.is_match(text)
         {
             let expression = pattern.as_str();
             let expression = expression.strip_prefix("^(?:").and_then(|rest| rest.strip_suffix(")$"));
             let help = expression.map(|expression| format!("It must match the regular expression {expression}"));
-            let summary = format!("`{name}` cannot be {:?}", brief(text));
-            return Err(Misfit { id: "not-allowed", summary, help });
+            wrong.push(misfit("not-allowed", format!("`{name}` cannot be {:?}", brief(text)), help));
         }
-        Ok(())
+        wrong
+    }
+
+    /// What is wrong with the size of a value, and what to do.
+    fn measure(&self, name: &str, value: &Value) -> Option<(String, String)> {
+        let (measure, one, many) = match value {
+            Value::Number(number) => (number.as_f64()?, "", ""),
+            Value::String(text) => (text.chars().count() as f64, " character", " characters"),
+            Value::List(items) => (items.len() as f64, " item", " items"),
+            Value::Map(entries) => (entries.len() as f64, " entry", " entries"),
+            _ => return None,
+        };
+        if self.min.is_none_or(|min| measure >= min) && self.max.is_none_or(|max| measure <= max) {
+            return None;
+        }
+        let (range, more, last) = match (self.min, self.max) {
+            (Some(min), Some(max)) => (format!("from {min} to {max}"), format!("a number from {min} to {max}"), max),
+            (Some(min), None) => (format!("at least {min}"), format!("{min} or more"), min),
+            (None, Some(max)) => (format!("at most {max}"), format!("{max} or less"), max),
+            (None, None) => return None,
+        };
+        if many.is_empty() {
+            return Some((format!("`{name}` must be {range}, not {}", show(value)), format!("Write {more}.")));
+        }
+        let unit = if last == 1.0 { one } else { many };
+        Some((format!("`{name}` must have {range}{unit}, not {measure}"), format!("Write {range}{unit}.")))
     }
 
     /// A value from text that came without a type: `--var nodes=4`. Lists and maps are JSON.
-    pub(crate) fn parse(&self, name: &str, text: &str) -> Result<Value, Misfit> {
+    pub(crate) fn parse(&self, name: &str, text: &str) -> Result<Value, Vec<Misfit>> {
         let parsed = match self.kind {
             Type::String => Some(Value::String(text.to_owned())),
             Type::Bool => text.parse().ok().map(Value::Bool),
@@ -262,14 +283,17 @@ impl Rule {
             _ => serde_json::from_str::<serde_json::Value>(text).ok().map(Value::from),
         };
         let value = parsed.unwrap_or_else(|| Value::String(text.to_owned()));
-        self.check(name, &value).map(|()| value).map_err(|misfit| match self.kind {
-            Type::List | Type::Map if misfit.id == "wrong-type" => {
-                Misfit { help: Some("Write lists and maps as JSON.".to_owned()), ..misfit }
-            }
+        let wrong = self.check(name, &value);
+        if wrong.is_empty() {
+            return Ok(value);
+        }
+        let told = wrong.into_iter().map(|misfit| match self.kind {
+            _ if misfit.id != "wrong-type" || !misfit.steps.is_empty() => misfit,
+            Type::List | Type::Map => Misfit { help: Some("Write lists and maps as JSON.".to_owned()), ..misfit },
             // Text from outside has no quotes to remove.
-            _ if misfit.id == "wrong-type" => Misfit { help: None, ..misfit },
-            _ => misfit,
-        })
+            _ => Misfit { help: None, ..misfit },
+        });
+        Err(told.collect())
     }
 }
 

@@ -64,6 +64,23 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// What stands there after these steps, or after those of them that lead somewhere.
+    pub(crate) fn inside(&self, steps: &[Step]) -> Place<'a> {
+        let mut place = self.clone();
+        for step in steps {
+            let next = match (place.value, step) {
+                (Value::Map(entries), Step::Key(key)) => entries.get(key).map(|value| (place.path.key(key), value)),
+                (Value::List(items), Step::Index(index)) => {
+                    items.get(*index).map(|value| (place.path.index(*index), value))
+                }
+                _ => None,
+            };
+            let Some((path, value)) = next else { break };
+            place = Place { document: place.document, path, value };
+        }
+        place
+    }
+
     fn wrong(&self, wanted: &str, out: &mut Findings) {
         let summary = match self.path.0.is_empty() {
             true => format!("the document must be {wanted}, not {}", describe(self.value)),
@@ -178,7 +195,8 @@ pub(crate) fn unknown_key(key: &str, place: &Place<'_>, known: &[&str], out: &mu
         Some((_, [])) | None => String::new(),
         Some((_, parents)) => format!(" in `{}`", Path(parents.to_vec())),
     };
-    let mut finding = Diagnostic::error("unknown-key", format!("unknown key `{key}`{inside}")).at(place.key_at(), "");
+    let mut finding =
+        Diagnostic::error("unknown-key", format!("unknown key `{}`{inside}", written(key))).at(place.key_at(), "");
     finding.help = suggest::help(key, known.iter().copied());
     out.push(finding);
 }
@@ -189,6 +207,18 @@ pub(crate) fn brief(text: &str) -> Cow<'_, str> {
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
         None => Cow::Borrowed(text),
     }
+}
+
+/// Text of the user's inside a message: short, and on one line.
+pub(crate) fn written(text: &str) -> String {
+    let mut safe = String::new();
+    for c in brief(text).chars() {
+        match c.is_control() {
+            true => safe.extend(c.escape_debug()),
+            false => safe.push(c),
+        }
+    }
+    safe
 }
 
 /// What a value is, for "must be an int, not …".
@@ -260,7 +290,7 @@ pub(crate) fn identifier(name: &str, place: &Place<'_>, reserved: &dyn Fn(&str) 
             true => ("bad-name", "is a word of the language"),
             false => ("shadowing", "means something else in expressions already"),
         };
-        let finding = Diagnostic::error(id, format!("`{name}` {what}"))
+        let finding = Diagnostic::error(id, format!("`{}` {what}", written(name)))
             .at(place.key_at(), "")
             .why("Expressions could not tell the two apart.")
             .help("Choose another name.");
@@ -270,7 +300,7 @@ pub(crate) fn identifier(name: &str, place: &Place<'_>, reserved: &dyn Fn(&str) 
     let fits = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if !fits {
-        let finding = Diagnostic::error("bad-name", format!("`{name}` cannot be a name here"))
+        let finding = Diagnostic::error("bad-name", format!("`{}` cannot be a name here", written(name)))
             .at(place.key_at(), "")
             .why("Expressions refer to it, and there `-` is minus.")
             .help("Use lower-case letters, digits and _, a letter first.");

@@ -2,6 +2,7 @@
 
 use crate::yaml::{self, Data, Node};
 use forge_engine::diag::{At, Diagnostic, DocumentId, Locate, Located, Part, Path, Step};
+use forge_engine::value::Value;
 use std::ops::Range;
 
 /// Every document read, by the id given out for it.
@@ -68,19 +69,32 @@ impl Sources {
         self.document(document)?.text.get(self.node(document, path)?.span.clone())
     }
 
-    /// A place within the scalar at a path, when its text stands in the source as it is read; else the whole scalar.
+    /// A place within the scalar at a path, where it can be found in the source; else the whole scalar.
     #[must_use]
     pub fn within(&self, document: DocumentId, path: &Path, range: Range<usize>) -> At {
-        let within = self
-            .node(document, path)
-            .and_then(|node| node.verbatim)
-            .map(|offset| range.start + offset..range.end + offset);
+        let within = self.node(document, path).and_then(|node| match node.verbatim {
+            Some(offset) => Some(range.start + offset..range.end + offset),
+            None => rewritten(node, self.document(document)?.text.get(node.span.clone())?, &range),
+        });
         At::Node { document, path: path.clone(), part: Part::Value, within }
     }
 
     fn document(&self, document: DocumentId) -> Option<&Document> {
         self.documents.get(usize::try_from(document.0).ok()?)
     }
+}
+
+/// Where a part of a text stands in a source that writes the text in another way: a block, or with escapes. Such parts
+/// are expressions, and the source has as many of these before it as the text.
+fn rewritten(node: &Node, source: &str, range: &Range<usize>) -> Option<Range<usize>> {
+    let Data::Scalar(Value::String(text)) = &node.data else { return None };
+    let part = text.get(range.clone())?;
+    let before = text.get(..range.start)?.matches("${").count();
+    let (start, _) = source.match_indices("${").nth(before)?;
+    // What goes on in the next line is shown as far as this one goes.
+    let line = source[start..].lines().next()?.trim_end();
+    let same = part.bytes().zip(line.bytes()).take_while(|(one, other)| one == other).count();
+    (same == part.len() || same == line.len()).then_some(start..start + same)
 }
 
 /// The text of a document, and why it is not read any further.

@@ -4,14 +4,14 @@
 //! variable files (the last one given wins), and values set one by one. Of a sensitive variable only a reference is ever
 //! taken, and where the environment sets it, the reference is to that.
 
-use crate::expr::{Scope, refuse_expressions};
+use crate::expr::{Scope, holds_expression, refuse_expressions};
 use crate::language;
-use crate::rule::Rule;
-use crate::shape::{Findings, Place, describe, identifier};
+use crate::rule::{Misfit, Rule, Type};
+use crate::shape::{Findings, Place, identifier};
 use crate::sources::Sources;
 use crate::suggest;
 use crate::{Override, Variable};
-use forge_engine::diag::Diagnostic;
+use forge_engine::diag::{At, Diagnostic, Locate};
 use forge_engine::value::{Secret, Value};
 use std::collections::BTreeMap;
 
@@ -107,13 +107,32 @@ fn value(name: &str, place: &Place<'_>, given: &Given<'_>, sources: &Sources, ou
     }
     let rule = Rule::read(place, false, out)?;
     let sensitive = place.get("sensitive").and_then(|place| place.bool(out)).unwrap_or(false);
+    if sensitive {
+        unreadable(place, &rule, out);
+    }
     let default = place.get("default");
-    let mut fits = true;
-    if let Some(default) = default.as_ref().filter(|_| !sensitive)
-        && let Err(misfit) = rule.check(&format!("vars.{name}"), default.value)
-    {
-        out.push(misfit.finding().at(default.value_at(), "the default"));
-        fits = false;
+    // An expression there has been reported.
+    let mut fits = default.as_ref().is_none_or(|default| !holds_expression(default.value));
+    let mut hidden = None;
+    match default.as_ref().filter(|_| fits) {
+        Some(default) if sensitive => match secret(name, default) {
+            Ok(reference) => hidden = Some(reference),
+            Err(finding) => {
+                // An excerpt of the default would show the secret.
+                let line = |at: &At| {
+                    sources.locate(at).map(|located| located.text[..located.range.start].matches('\n').count())
+                };
+                let apart = line(&place.key_at()) != line(&default.value_at());
+                out.push(if apart { finding.at(place.key_at(), "its default") } else { *finding });
+                fits = false;
+            }
+        },
+        Some(default) => {
+            let wrong = rule.check(&format!("vars.{name}"), default.value);
+            fits = wrong.is_empty();
+            out.extend(wrong.into_iter().map(|misfit| misfit.at(default, "the default")));
+        }
+        None => {}
     }
     let texts = |texts: &'_ [Override<'_>]| texts.iter().rposition(|text| text.name == name);
     let from = if let Some(at) = texts(given.overrides) {
@@ -138,29 +157,27 @@ fn value(name: &str, place: &Place<'_>, given: &Given<'_>, sources: &Sources, ou
         }
         Some(From::Text(text, _)) => match rule.parse(name, text.text) {
             Ok(value) => Some(variable(value, text.origin.to_owned())),
-            Err(misfit) => {
+            Err(wrong) => {
                 let declared = format!("set by {}, declared here", text.origin);
-                out.push(misfit.finding().at(place.key_at(), declared));
+                out.extend(wrong.into_iter().map(|misfit| misfit.finding().at(place.key_at(), declared.clone())));
                 None
             }
         },
         Some(From::File(item)) => {
-            let checked = match (sensitive, item.value) {
-                (true, Value::String(text)) => reference(name, text),
-                (true, other) => Err(Box::new(literal(name, &describe(other)))),
-                (false, value) => {
-                    rule.check(name, value).map(|()| value.clone()).map_err(|misfit| Box::new(misfit.finding()))
-                }
-            };
-            let name = sources.name(item.document).unwrap_or("a variable file").to_owned();
-            let value = checked.map_err(|finding| {
-                out.push(match sensitive {
-                    // An excerpt of the file would show the secret.
-                    true => finding.at(place.key_at(), format!("set by {name}, declared here")),
-                    false => finding.at(item.value_at(), "").also(place.key_at(), "declared here"),
-                });
-            });
-            Some(variable(value.ok()?, name))
+            let file = sources.name(item.document).unwrap_or("a variable file").to_owned();
+            if sensitive {
+                // An excerpt of the file would show the secret.
+                let declared = format!("set by {file}, declared here");
+                let value = secret(name, &item).map_err(|finding| out.push(finding.at(place.key_at(), declared)));
+                return Some(variable(value.ok()?, file));
+            }
+            let wrong = rule.check(name, item.value);
+            if wrong.is_empty() {
+                return Some(variable(item.value.clone(), file));
+            }
+            let declared = |misfit: Misfit| misfit.at(&item, "").also(place.key_at(), "declared here");
+            out.extend(wrong.into_iter().map(declared));
+            None
         }
         None => {
             let Some(default) = default else {
@@ -170,15 +187,25 @@ fn value(name: &str, place: &Place<'_>, given: &Given<'_>, sources: &Sources, ou
                 out.push(finding);
                 return None;
             };
-            if !sensitive {
-                return fits.then(|| variable(default.value.clone(), "default".to_owned()));
-            }
-            let checked = match default.value {
-                Value::String(text) => reference(name, text),
-                other => Err(Box::new(literal(name, &describe(other)))),
-            };
-            let value = checked.map_err(|finding| out.push(finding.at(default.value_at(), "")));
-            Some(variable(value.ok()?, "default".to_owned()))
+            let value = hidden.unwrap_or_else(|| default.value.clone());
+            fits.then(|| variable(value, "default".to_owned()))
+        }
+    }
+}
+
+/// Rules of a sensitive variable that nobody could check: forge never reads the secret itself.
+fn unreadable(place: &Place<'_>, rule: &Rule, out: &mut Findings) {
+    if !matches!(rule.kind, Type::String | Type::Enum) {
+        let at = place.get("type").map_or_else(|| place.key_at(), |kind| kind.value_at());
+        let finding = Diagnostic::error("bad-rule", "only a string can be sensitive").at(at, "");
+        out.push(finding.why("Its value says where a secret is to be read.").help("Write `type: string`."));
+    }
+    for key in ["pattern", "enum", "min", "max"] {
+        if let Some(at) = place.get(key) {
+            let finding = Diagnostic::error("bad-rule", format!("`{key}` cannot be checked of a sensitive variable"));
+            let finding =
+                finding.at(at.key_at(), "").why("Its value says where a secret is to be read; forge never reads it.");
+            out.push(finding.help("Remove it."));
         }
     }
 }
@@ -204,12 +231,23 @@ fn reference(name: &str, text: &str) -> Result<Value, Box<Diagnostic>> {
         Some((scheme, rest)) if !rest.is_empty() && SCHEMES.iter().any(|(known, _)| *known == scheme) => {
             let secret = Secret { secret: text.to_owned() };
             match misread(&secret) {
-                Some(finding) => Err(Box::new(finding)),
+                Some(finding) => {
+                    let summary = format!("`{name}` does not say where the secret is to be read");
+                    Err(Box::new(Diagnostic { summary, ..finding }))
+                }
                 None => Ok(Value::Secret(secret)),
             }
         }
         // Never the text itself: it may well be the secret.
         _ => Err(Box::new(literal(name, "the text given"))),
+    }
+}
+
+/// The same of a value in a document.
+fn secret(name: &str, place: &Place<'_>) -> Result<Value, Box<Diagnostic>> {
+    match place.value {
+        Value::String(text) => reference(name, text),
+        _ => Err(Box::new(literal(name, "the value given"))),
     }
 }
 

@@ -88,6 +88,7 @@ pub fn parse(document: DocumentId, text: &str) -> (Option<Node>, Vec<Diagnostic>
         };
         if let Event::DocumentStart(..) = event {
             documents += 1;
+            builder.directives(&span);
             if documents > 1 {
                 builder.several_documents(&span);
                 break;
@@ -262,13 +263,43 @@ impl Builder<'_> {
 
     fn properties(&mut self, anchor: bool, tag: bool, range: &Range<usize>) {
         if anchor {
-            // The anchor stands before its node; the node's start is the nearest place that the parser gives.
             let why = "What an alias repeats has no place of its own in the text, so errors could not point at it.";
-            self.refuse("yaml-anchor", range.clone(), "anchors are not supported", why);
+            self.refuse("yaml-anchor", self.mark(range, '&'), "anchors are not supported", why);
         }
         if tag {
             let why = "The type of a value follows from the key that it stands under.";
-            self.refuse("yaml-tag", range.clone(), "tags are not supported", why);
+            self.refuse("yaml-tag", self.mark(range, '!'), "tags are not supported", why);
+        }
+    }
+
+    /// The anchor or tag of a node, which stands before it: the parser tells only where the node itself is.
+    fn mark(&self, node: &Range<usize>, sign: char) -> Range<usize> {
+        let mut before = self.text[..node.start].trim_end();
+        // A node has at most one of each.
+        for _ in 0..2 {
+            let open = |c: char| c.is_whitespace() || "[]{},".contains(c);
+            let start =
+                before.rfind(open).map_or(0, |found| found + before[found..].chars().next().map_or(0, char::len_utf8));
+            if before[start..].starts_with(sign) {
+                return start..before.len();
+            }
+            before = before[..start].trim_end();
+        }
+        node.clone()
+    }
+
+    /// What a document says of itself before it starts: another version of YAML would mean something else.
+    fn directives(&mut self, span: &Span) {
+        let head = self.range(span).start;
+        let mut start = 0;
+        for line in self.text[..head].split_inclusive('\n') {
+            let range = start..start + line.trim_end().len();
+            start += line.len();
+            let words: Vec<&str> = line.split_whitespace().take(2).collect();
+            if line.starts_with('%') && words != ["%YAML", "1.2"] {
+                let why = "forge reads YAML 1.2; nothing else that a document says of itself is heeded.";
+                self.refuse("yaml-directive", range, "this directive is not supported", why);
+            }
         }
     }
 
@@ -298,6 +329,7 @@ impl Builder<'_> {
             "yaml-documents" => Some("Remove the `---` and what follows it, or put that into a file of its own."),
             "yaml-tag" => Some("Remove the tag. Text that starts with ! must be quoted."),
             "yaml-number" => Some("Quote it if text is meant."),
+            "yaml-directive" => Some("Remove the line."),
             _ => None,
         };
         let mut finding = Diagnostic::error(id, summary).at(self.at(range), "").why(why);
@@ -322,6 +354,16 @@ impl Builder<'_> {
             self.too_deep(start..end);
             return;
         }
+        if let Some(quote) = self.open_quote(start, error.kind()).filter(|_| !tab) {
+            let finding = Diagnostic::error("yaml-syntax", "nothing closes this quote").at(self.at(quote.clone()), "");
+            let finding = match start < self.text.trim_end().len() && quote.start < start {
+                true => finding.also(self.at(start..end), "so this is read as text"),
+                false => finding,
+            };
+            let help = "Close it on its line. Inside \"…\" a quote is written \\\", inside '…' it is doubled.";
+            self.findings.push(finding.help(help));
+            return;
+        }
         let at = self.at(start..end);
         let finding = if tab {
             Diagnostic::error("yaml-tab", "a tab stands where YAML wants spaces")
@@ -340,6 +382,32 @@ impl Builder<'_> {
         self.findings.push(finding);
     }
 
+    /// The quote that went on beyond its line and so made an error at `error`.
+    fn open_quote(&self, error: usize, kind: &ErrorKind) -> Option<Range<usize>> {
+        let line = self.text[..error].rfind('\n').map_or(0, |newline| newline + 1);
+        let own = opened(&self.text[line..error]);
+        match kind {
+            ErrorKind::UnclosedQuotedScalar => return Some(error..error + 1),
+            ErrorKind::InvalidQuotedScalarIndent | ErrorKind::DocumentIndicatorInQuotedScalar => {}
+            ErrorKind::UnknownQuotedScalarEscape
+            | ErrorKind::InvalidQuotedScalarHexEscape
+            | ErrorKind::InvalidLowSurrogateHexEscape
+            | ErrorKind::InvalidUnicodeEscape => return None,
+            // The quote that seems to open here closes what began before.
+            _ if own.is_some() => {}
+            _ => return None,
+        }
+        let mut end = line;
+        while end > 0 {
+            let start = self.text[..end - 1].rfind('\n').map_or(0, |newline| newline + 1);
+            if let Some(at) = opened(&self.text[start..end]) {
+                return Some(start + at..start + at + 1);
+            }
+            end = start;
+        }
+        None
+    }
+
     fn range(&self, span: &Span) -> Range<usize> {
         let range = span.byte_range().unwrap_or(0..0);
         let start = floor(self.text, range.start);
@@ -349,6 +417,35 @@ impl Builder<'_> {
     fn at(&self, range: Range<usize>) -> At {
         At::Text { document: self.document, range }
     }
+}
+
+/// Where a quote opens on a line that does not close it.
+fn opened(line: &str) -> Option<usize> {
+    let mut open: Option<(usize, char)> = None;
+    let mut before = ' ';
+    let mut chars = line.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        match open {
+            Some((_, '"')) if c == '\\' => {
+                chars.next();
+            }
+            Some((_, quote)) if c == quote => match chars.peek() {
+                Some((_, '\'')) if quote == '\'' => {
+                    chars.next();
+                }
+                _ => open = None,
+            },
+            Some(_) => {}
+            None if c == '#' && before.is_whitespace() => return None,
+            // Inside a word a quote is a character like any other.
+            None if matches!(c, '"' | '\'') && (before.is_whitespace() || "[{,".contains(before)) => {
+                open = Some((at, c));
+            }
+            None => {}
+        }
+        before = c;
+    }
+    open.map(|(at, _)| at)
 }
 
 /// The nearest character boundary at or before `offset`.

@@ -65,15 +65,15 @@ fn given(key: &str, used: &Used<'_>, input: &Input<'_>, context: &Context<'_>, o
         return Bound::plain(value);
     }
     if input.rule.kind != Type::Module {
-        return match input.rule.check(key, &value) {
-            Ok(()) => Bound::plain(value),
-            Err(misfit) => {
-                let mut finding = misfit.finding().at(place.value_at(), "");
-                finding.why = input.description.map(|text| format!("`{key}`: {text}."));
-                out.push(finding);
-                None
-            }
-        };
+        let wrong = input.rule.check(key, &value);
+        if wrong.is_empty() {
+            return Bound::plain(value);
+        }
+        out.extend(wrong.into_iter().map(|misfit| {
+            let finding = misfit.at(place, "");
+            Diagnostic { why: input.description.map(|text| format!("`{key}`: {text}.")), ..finding }
+        }));
+        return None;
     }
     let wanted = types(input);
     let summary = match whole {
