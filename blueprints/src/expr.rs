@@ -15,7 +15,7 @@ use crate::unknown::{self, Book, Root};
 use forge_engine::diag::{At, Diagnostic};
 use forge_engine::value::Value;
 use minijinja::{Environment, Expression, UndefinedBehavior, value::Value as Jinja};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::rc::Rc;
@@ -182,14 +182,17 @@ impl Scope {
     }
 
     /// What is wrong with a reference, and what to do.
-    fn check(&self, reference: &str) -> Option<(String, Option<String>)> {
+    fn check(&self, reference: &str, evaluator: &Evaluator) -> Option<(String, Option<String>)> {
         let mut steps = reference.split('.');
         let root = steps.next().unwrap_or_default();
         let Some(value) = self.named(root) else {
-            let mut names: Vec<&str> = self.names.values.keys().map(String::as_str).collect();
-            names.extend(self.each.as_ref().map(|_| "each"));
-            names.sort_unstable();
-            return Some((format!("there is no `{root}` to refer to"), suggest::help(root, names.iter().copied())));
+            let help = || {
+                let mut names: Vec<&str> = self.names.values.keys().map(String::as_str).collect();
+                names.extend(self.each.as_ref().map(|_| "each"));
+                names.sort_unstable();
+                suggest::help(root, names.iter().copied())
+            };
+            return Some((format!("there is no `{root}` to refer to"), evaluator.advise(help)));
         };
         let mut value: &Value = value;
         let mut path = root.to_owned();
@@ -204,7 +207,7 @@ impl Scope {
                         };
                         let help = match entries.is_empty() {
                             true => Some(format!("`{path}` has no {part}s.")),
-                            false => suggest::help(step, entries.keys().map(String::as_str)),
+                            false => evaluator.advise(|| suggest::help(step, entries.keys().map(String::as_str))),
                         };
                         return Some((format!("`{path}` has no {part} `{step}`"), help));
                     }
@@ -246,12 +249,37 @@ pub(crate) struct Evaluator {
     functions: BTreeSet<String>,
     /// By source; a failure is remembered as well.
     compiled: RefCell<HashMap<String, Result<Rc<Compiled>, String>>>,
+    /// How many instances there may still be.
+    instances: Cell<usize>,
+    /// How much advice may still be given.
+    advice: Cell<usize>,
 }
 
 impl Evaluator {
     pub(crate) fn new() -> Self {
         let functions = ENVIRONMENT.globals().map(|(name, _)| name.to_owned()).collect();
-        Self { functions, compiled: RefCell::default() }
+        let (instances, advice) = (Cell::new(MAX_INSTANCES), Cell::new(MAX_ADVICE));
+        Self { functions, compiled: RefCell::default(), instances, advice }
+    }
+
+    /// What may have been meant by a name, which takes as long as there are names: nothing once it has been said often.
+    pub(crate) fn advise(&self, help: impl FnOnce() -> Option<String>) -> Option<String> {
+        let left = self.advice.get();
+        self.advice.set(left.saturating_sub(1));
+        if left == 0 { None } else { help() }
+    }
+
+    /// Counts instances that are about to be made, and refuses those that would be too many.
+    pub(crate) fn afford(&self, count: usize, at: impl FnOnce() -> At, out: &mut Findings) -> bool {
+        let left = self.instances.get().checked_sub(count);
+        self.instances.set(left.unwrap_or_default());
+        if left.is_none() {
+            let summary = format!("modules and `for_each` come to more than {MAX_INSTANCES} instances here");
+            let finding = Diagnostic::error("too-many-instances", summary).at(at(), "");
+            let finding = finding.why("Repetition inside repetition multiplies.");
+            out.push(finding.help("Repeat less often, or divide the blueprint."));
+        }
+        left.is_some()
     }
 
     /// Whether expressions call a function by this name.
@@ -393,8 +421,12 @@ impl Evaluator {
     ) -> Option<Items> {
         let value = self.evaluate(place, scope, sources, out)?;
         let (id, summary, help) = match value {
-            Value::List(items) if items.len() <= MAX_ITEMS => return Some(Items::List(items)),
-            Value::Map(entries) if entries.len() <= MAX_ITEMS => return Some(Items::Map(entries)),
+            Value::List(items) if items.len() <= MAX_ITEMS => {
+                return self.counted(items.len(), Items::List(items), place, out);
+            }
+            Value::Map(entries) if entries.len() <= MAX_ITEMS => {
+                return self.counted(entries.len(), Items::Map(entries), place, out);
+            }
             Value::List(_) | Value::Map(_) => {
                 ("bad-for-each", format!("`for_each` goes over more than {MAX_ITEMS} items"), None)
             }
@@ -415,6 +447,10 @@ impl Evaluator {
         finding.help = help.map(str::to_owned);
         out.push(finding);
         None
+    }
+
+    fn counted(&self, count: usize, items: Items, place: &Place<'_>, out: &mut Findings) -> Option<Items> {
+        self.afford(count, || place.value_at(), out).then_some(items)
     }
 
     /// Whether a condition holds; none when it has no value, which has then been reported.
@@ -448,7 +484,7 @@ impl Evaluator {
         if !text.contains("${") {
             return Some((Value::String(text.to_owned()), None));
         }
-        let at = |range| sources.within(place.document, &place.path, range);
+        let at = |range| sources.within(place.document, &place.path.path(), range);
         let pieces = match scan::pieces(text) {
             Ok(pieces) => pieces,
             Err(range) => {
@@ -523,7 +559,7 @@ impl Evaluator {
         let wrong: Vec<_> = references
             .iter()
             .filter(|reference| !scope.is_broken(reference))
-            .filter_map(|reference| scope.check(reference))
+            .filter_map(|reference| scope.check(reference, self))
             .collect();
         if !wrong.is_empty() || references.iter().any(|reference| scope.is_broken(reference)) {
             for (summary, help) in wrong {
@@ -585,6 +621,14 @@ impl Evaluator {
 
 /// The most items that one `for_each` goes over. The largest clusters have 10,000 nodes, in far fewer groups.
 const MAX_ITEMS: usize = 10_000;
+
+/// The most instances of modules, resources and values, all `for_each` inside each other multiplied: 25 times the largest
+/// blueprints, and made in less than a second.
+const MAX_INSTANCES: usize = 50_000;
+
+/// How many misspelt names are told what may have been meant. It takes time that grows with the names there are, and of
+/// so many mistakes not all are shown.
+const MAX_ADVICE: usize = 100;
 
 /// What a `for_each` goes over.
 #[derive(Debug, Clone, PartialEq)]
@@ -654,7 +698,7 @@ pub(crate) fn refuse_expressions(place: &Place<'_>, sources: &Sources, out: &mut
             };
             if let Some(range) = range {
                 let finding = Diagnostic::error("expression-not-here", "no expression can stand here")
-                    .at(sources.within(place.document, &place.path, range), "")
+                    .at(sources.within(place.document, &place.path.path(), range), "")
                     .why("This is read before anything that an expression could refer to.")
                     .help("Write the value itself, or $${ if a literal ${ is meant.");
                 out.push(finding);
