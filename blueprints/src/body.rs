@@ -13,7 +13,7 @@ mod resources;
 use crate::check::cycle::{self, Item};
 use crate::check::inputs::{self, Bound};
 use crate::check::spec::Shape;
-use crate::expr::{Evaluator, Items, Key, Scope, Whole};
+use crate::expr::{Evaluator, INSTANCE, Items, Key, Scope, Whole};
 use crate::module::{Body, Default, Definition};
 use crate::order;
 use crate::resolved::{Argument, Origin, Use};
@@ -115,7 +115,7 @@ impl<'a> World<'a> {
         for used in body.modules.values().filter(|used| used.key.is_none() && used.for_each.is_none()) {
             if let Some(definition) = self.definitions.get(&used.canonical) {
                 let whole = Whole { address: address(frame, used.name, None), types: definition.types.clone() };
-                scope.set_module(used.name, Rc::new(whole));
+                scope.set_module(used.name, Arc::new(whole));
             }
         }
         for name in &body.broken {
@@ -217,6 +217,7 @@ impl<'a> World<'a> {
         // `lets[inputs.size]` may be any of them.
         let lets: Vec<String> = body.lets.keys().map(|name| format!("lets.{name}")).collect();
         needs.values_mut().filter(|needs| needs.contains("lets.")).for_each(|needs| needs.extend(lets.iter().cloned()));
+        let of_type = self.of_type(body);
         for used in body.modules.values() {
             let Some(needs) = needs.get_mut(used.name) else { continue };
             needs.extend(used.depends_on.iter().map(|(name, _)| (*name).to_owned()));
@@ -225,19 +226,24 @@ impl<'a> World<'a> {
                 if !matches!(input.default, Default::Only) || used.with.contains_key(key) {
                     continue;
                 }
-                let fits = body.modules.values().filter(|other| {
-                    let types = self.definitions.get(&other.canonical).map(|definition| &definition.types);
-                    input
-                        .modules
-                        .iter()
-                        .any(|wanted| types.is_some_and(|types| types.iter().any(|name| name == wanted)))
-                });
-                let fits: Vec<String> = fits.map(|other| other.name.to_owned()).collect();
-                self.picked.borrow_mut().extend(fits.iter().cloned());
-                needs.extend(fits);
+                let fits: BTreeSet<&str> =
+                    input.modules.iter().filter_map(|wanted| of_type.get(wanted)).flatten().copied().collect();
+                self.picked.borrow_mut().extend(fits.iter().map(|name| (*name).to_owned()));
+                needs.extend(fits.into_iter().map(str::to_owned));
             }
         }
         needs
+    }
+
+    /// The modules of a body that may stand for each type.
+    fn of_type<'b>(&'b self, body: &Body<'b>) -> BTreeMap<&'b str, BTreeSet<&'b str>> {
+        let mut of_type: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for used in body.modules.values() {
+            for name in self.definitions.get(&used.canonical).iter().flat_map(|definition| &definition.types) {
+                of_type.entry(name).or_default().insert(used.name);
+            }
+        }
+        of_type
     }
 
     fn let_(&self, name: &str, place: &Place<'_>, scope: &mut Scope, out: &mut Findings) {
@@ -285,10 +291,14 @@ impl<'a> World<'a> {
                 }
             }
             for (key, value) in each {
-                let mut own = scope.clone();
-                if let (Some(key), Some(value)) = (&key, value) {
-                    own.set_each(key, value);
+                if !self.evaluator.affords(INSTANCE, &|| used.place.key_at(), out) {
+                    complete = false;
+                    break;
                 }
+                let own = match (&key, value) {
+                    (Some(key), Some(value)) => scope.with_each(key, value),
+                    _ => scope.clone(),
+                };
                 match used.when.as_ref().map(|when| self.holds(when, &own, out)) {
                     None | Some(Some(true)) => {}
                     Some(Some(false)) => {
@@ -303,7 +313,10 @@ impl<'a> World<'a> {
                     }
                 }
                 let depends_on = self.depends_on(&used.depends_on, addresses, out);
-                let Some(mut built) = self.one(used, key.as_ref(), frame, &own, out) else {
+                let made = self.one(used, key.as_ref(), frame, &own, out);
+                // The scope changes now, and would copy all names if it still had a clone.
+                drop(own);
+                let Some(mut built) = made else {
                     complete = false;
                     continue;
                 };
@@ -319,7 +332,7 @@ impl<'a> World<'a> {
                 let types = self.definitions.get(&used.canonical).map(|found| found.types.clone());
                 let whole = Whole { address: address(frame, name, key.as_ref()), types: types.unwrap_or_default() };
                 all.modules.insert(whole.address.clone(), built.outputs.clone());
-                scope.set_module(path, Rc::new(whole));
+                scope.set_module(path, Arc::new(whole));
                 instances.push((key, Value::Map(std::mem::take(&mut built.outputs))));
                 all.take(built);
             }

@@ -12,13 +12,14 @@ use crate::scan::{self, Piece};
 use crate::shape::{Findings, Place, brief, describe};
 use crate::sources::Sources;
 use crate::suggest;
-use crate::unknown::{self, Book, Root};
+use crate::unknown::{self, Book, Budget, Root};
 use crate::uses::{ODD_KEY, is_plain};
 use forge_engine::diag::{At, Diagnostic};
 use forge_engine::value::Value;
 use minijinja::{Environment, Expression, UndefinedBehavior, value::Value as Jinja};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 
@@ -29,19 +30,41 @@ const FUEL: u64 = 100_000;
 /// stack; real expressions stay under 200 bytes.
 const MAX_SOURCE: usize = 1024;
 
+/// The most values that a blueprint may come to, those of its modules included; 64 bytes of text are one. A cluster of
+/// 2,000 resources comes to about 100,000, and a few expressions could ask for billions.
+const MAX_VALUES: usize = 2_000_000;
+
+/// What a module, or a resource, counts for in [`MAX_VALUES`].
+pub(crate) const INSTANCE: usize = 100;
+
 /// The longest text that an expression may give, in bytes. User data and policies stay under 16 KiB.
 const MAX_TEXT: usize = 64 << 10;
 
-/// The names that expressions may use.
+/// The names that expressions may use. Scopes share their names: a clone costs nothing, but the first change to either
+/// of the two then copies all of them. So a scope is changed only while it has no clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Scope {
-    names: Arc<BTreeMap<String, Arc<Value>>>,
-    /// What the parts of a name are called: variables of `vars`, outputs of a module.
-    parts: BTreeMap<String, &'static str>,
+    names: Arc<Names>,
+    /// `each`, where something is repeated; it stands apart, so that the instances of thousands share all other names.
+    each: Option<Arc<Value>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Names {
+    values: BTreeMap<String, Named>,
     /// Dotted names that have no value because of an error that has been reported.
     broken: BTreeSet<String>,
     /// The names that are modules as a whole.
-    modules: BTreeMap<String, Rc<Whole>>,
+    modules: BTreeMap<String, Arc<Whole>>,
+    /// Those that an input may choose by itself, by each type that they may stand for.
+    by_type: BTreeMap<String, BTreeSet<String>>,
+}
+
+#[derive(Debug, Clone)]
+struct Named {
+    value: Arc<Value>,
+    /// What its parts are called: variables of `vars`, outputs of a module.
+    part: &'static str,
 }
 
 /// A module as a value.
@@ -54,58 +77,94 @@ pub(crate) struct Whole {
 }
 
 /// A module as a whole, and what it is called in the scope.
-pub(crate) type Named = (String, Rc<Whole>);
+pub(crate) type Passed = (String, Arc<Whole>);
 
 impl Scope {
     /// Adds a name; `part` is what its parts are called in messages.
     pub(crate) fn set(&mut self, name: &str, value: impl Into<Arc<Value>>, part: &'static str) {
-        Arc::make_mut(&mut self.names).insert(name.to_owned(), value.into());
-        self.parts.insert(name.to_owned(), part);
+        self.names_mut().values.insert(name.to_owned(), Named { value: value.into(), part });
     }
 
     /// Adds a part to a name that is a mapping.
     pub(crate) fn put(&mut self, name: &str, key: &str, value: Value) {
-        let Some(entries) = Arc::make_mut(&mut self.names).get_mut(name) else { return };
-        if let Value::Map(entries) = Arc::make_mut(entries) {
+        let Some(named) = self.names_mut().values.get_mut(name) else { return };
+        if let Value::Map(entries) = Arc::make_mut(&mut named.value) {
             entries.insert(key.to_owned(), value);
         }
     }
 
     /// Says that what is called `path` is a module as a whole, and of which types.
-    pub(crate) fn set_module(&mut self, path: impl Into<String>, module: Rc<Whole>) {
-        self.modules.insert(path.into(), module);
+    pub(crate) fn set_module(&mut self, path: impl Into<String>, module: Arc<Whole>) {
+        let path = path.into();
+        let names = self.names_mut();
+        // Instances of several have to be chosen by hand.
+        if !path.contains('[') && (!path.contains('.') || path.starts_with("inputs.")) {
+            for name in &module.types {
+                names.by_type.entry(name.clone()).or_default().insert(path.clone());
+            }
+        }
+        names.modules.insert(path, module);
     }
 
     /// The module that is called `path`.
-    pub(crate) fn module(&self, path: &str) -> Option<&Rc<Whole>> {
-        self.modules.get(path)
+    pub(crate) fn module(&self, path: &str) -> Option<&Arc<Whole>> {
+        self.names.modules.get(path)
     }
 
-    /// Every name that is a module as a whole.
-    pub(crate) fn modules(&self) -> impl Iterator<Item = (&str, &Rc<Whole>)> {
-        self.modules.iter().map(|(path, module)| (path.as_str(), module))
+    /// The names of all modules as a whole.
+    pub(crate) fn modules(&self) -> impl Iterator<Item = &str> {
+        self.names.modules.keys().map(String::as_str)
+    }
+
+    /// The names of modules that may stand for one of these types, or of all when there are none, without instances of
+    /// several.
+    pub(crate) fn modules_of(&self, types: &[&str]) -> BTreeSet<&str> {
+        let by_type = &self.names.by_type;
+        let fits: Vec<&BTreeSet<String>> = match types {
+            [] => by_type.values().collect(),
+            types => types.iter().filter_map(|name| by_type.get(*name)).collect(),
+        };
+        fits.into_iter().flatten().map(String::as_str).collect()
     }
 
     /// Marks a name (`network`) or a part of one (`network.id`) as reported.
     pub(crate) fn set_broken(&mut self, name: impl Into<String>) {
-        self.broken.insert(name.into());
+        self.names_mut().broken.insert(name.into());
     }
 
     /// Gives a broken name its value.
     pub(crate) fn mend(&mut self, name: &str, value: Value, part: &'static str) {
-        self.broken.remove(name);
+        self.unbreak(name);
         self.set(name, value, part);
     }
 
     /// A part of a name has its value now.
     pub(crate) fn unbreak(&mut self, name: &str) {
-        self.broken.remove(name);
+        self.names_mut().broken.remove(name);
+    }
+
+    /// The same names, and `each.key` and `each.value`.
+    pub(crate) fn with_each(&self, key: &Key, value: Value) -> Self {
+        let key = match key {
+            Key::Index(index) => Value::Number((*index).into()),
+            Key::Name(name) => Value::String(name.clone()),
+        };
+        let each = Value::Map([("key".to_owned(), key), ("value".to_owned(), value)].into());
+        Self { names: Arc::clone(&self.names), each: Some(Arc::new(each)) }
+    }
+
+    /// What a name stands for, broken or not.
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Value>> {
+        match &self.each {
+            Some(each) if name == "each" => Some(each),
+            _ => self.names.values.get(name).map(|named| &named.value),
+        }
     }
 
     /// The value of a name; none when there is no such name or it is broken.
     pub(crate) fn value(&self, path: &str) -> Option<Value> {
         let mut steps = path.split('.');
-        let mut value: &Value = self.names.get(steps.next()?).filter(|_| !self.is_broken(path))?;
+        let mut value: &Value = self.named(steps.next()?).filter(|_| !self.is_broken(path))?;
         for step in steps {
             let Value::Map(entries) = value else { return None };
             value = entries.get(step)?;
@@ -113,26 +172,33 @@ impl Scope {
         Some(value.clone())
     }
 
+    fn names_mut(&mut self) -> &mut Names {
+        Arc::make_mut(&mut self.names)
+    }
+
     fn is_broken(&self, reference: &str) -> bool {
         let within = |outer: &str, inner: &str| {
             inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         // What is broken, something in it, or something that it is in.
+        let broken = &self.names.broken;
         let mut prefixes = reference.match_indices('.').map(|(end, _)| &reference[..end]);
-        self.broken.contains(reference)
-            || prefixes.any(|prefix| self.broken.contains(prefix))
-            || self.broken.range(reference.to_owned()..).next().is_some_and(|broken| within(reference, broken))
+        prefixes.any(|prefix| broken.contains(prefix))
+            || broken
+                .range::<str, _>((Bound::Included(reference), Bound::Unbounded))
+                .next()
+                .is_some_and(|broken| within(reference, broken))
     }
 
     /// What is wrong with a reference, and what to do.
     fn check(&self, reference: &str) -> Option<(String, Option<String>)> {
         let mut steps = reference.split('.');
         let root = steps.next().unwrap_or_default();
-        let Some(value) = self.names.get(root) else {
-            return Some((
-                format!("there is no `{root}` to refer to"),
-                suggest::help(root, self.names.keys().map(String::as_str)),
-            ));
+        let Some(value) = self.named(root) else {
+            let mut names: Vec<&str> = self.names.values.keys().map(String::as_str).collect();
+            names.extend(self.each.as_ref().map(|_| "each"));
+            names.sort_unstable();
+            return Some((format!("there is no `{root}` to refer to"), suggest::help(root, names.iter().copied())));
         };
         let mut value: &Value = value;
         let mut path = root.to_owned();
@@ -141,8 +207,8 @@ impl Scope {
                 Value::Map(entries) => match entries.get(step) {
                     Some(next) => value = next,
                     None => {
-                        let part = match self.parts.get(root) {
-                            Some(part) if depth == 0 => part,
+                        let part = match self.names.values.get(root) {
+                            Some(named) if depth == 0 => named.part,
                             _ => "part",
                         };
                         let help = match entries.is_empty() {
@@ -173,6 +239,13 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     for filter in ["format", "indent", "pprint", "batch", "slice"] {
         environment.remove_filter(filter);
     }
+    // For templates and web pages; `tojson` writes `<` as an escape, `json` does not.
+    for filter in ["e", "escape", "safe", "tojson"] {
+        environment.remove_filter(filter);
+    }
+    environment.remove_global("namespace");
+    environment.remove_test("safe");
+    environment.remove_test("escaped");
     filters::add(&mut environment);
     environment
 });
@@ -189,12 +262,15 @@ pub(crate) struct Evaluator {
     functions: BTreeSet<String>,
     /// By source; a failure is remembered as well.
     compiled: RefCell<HashMap<String, Result<Rc<Compiled>, String>>>,
+    budget: Budget,
+    /// Whether it has been said that the budget is used up.
+    said: Cell<bool>,
 }
 
 impl Evaluator {
     pub(crate) fn new() -> Self {
         let functions = ENVIRONMENT.globals().map(|(name, _)| name.to_owned()).collect();
-        Self { functions, compiled: RefCell::default() }
+        Self { functions, compiled: RefCell::default(), budget: Budget::new(MAX_VALUES), said: Cell::new(false) }
     }
 
     /// Whether expressions call a function by this name.
@@ -248,6 +324,9 @@ impl Evaluator {
         sources: &Sources,
         out: &mut Findings,
     ) -> Option<Value> {
+        if !self.affords(1, &|| place.value_at(), out) {
+            return None;
+        }
         match place.value {
             Value::String(text) => self.scalar(text, place, scope, sources, out).map(|(value, _)| value),
             Value::List(items) => {
@@ -275,6 +354,19 @@ impl Evaluator {
         }
     }
 
+    /// Takes values from the budget. When it is used up, that is said, once.
+    pub(crate) fn affords(&self, values: usize, at: &dyn Fn() -> At, out: &mut Findings) -> bool {
+        let affords = self.budget.spend(values);
+        if !affords && !self.said.replace(true) {
+            let finding = Diagnostic::error("too-large", format!("this comes to more than {MAX_VALUES} values"))
+                .at(at(), "here the count is reached")
+                .why(format!("So many are the most for a blueprint with all of its modules; each module and each resource counts as {INSTANCE}."))
+                .help("Repetition inside repetition multiplies: go over fewer items, or make several blueprints of this one.");
+            out.push(finding);
+        }
+        affords
+    }
+
     /// The value, and the module that it is as a whole, if it is one.
     pub(crate) fn evaluate_whole(
         &self,
@@ -282,7 +374,7 @@ impl Evaluator {
         scope: &Scope,
         sources: &Sources,
         out: &mut Findings,
-    ) -> Option<(Value, Option<Named>)> {
+    ) -> Option<(Value, Option<Passed>)> {
         let Value::String(text) = place.value else {
             return self.evaluate(place, scope, sources, out).map(|value| (value, None));
         };
@@ -299,8 +391,7 @@ impl Evaluator {
         let mut results = Vec::new();
         let mut complete = true;
         for (key, item) in items.each() {
-            let mut scope = scope.clone();
-            scope.set_each(&key, item);
+            let scope = scope.with_each(&key, item);
             if let Some(when) = place.get("when") {
                 match self.holds(&when, &scope, sources, out) {
                     Some(true) => {}
@@ -408,6 +499,9 @@ impl Evaluator {
         out: &mut Findings,
     ) -> Option<(Value, Option<String>)> {
         if !text.contains("${") {
+            if !self.affords(text.len() / 64, &|| place.value_at(), out) {
+                return None;
+            }
             return Some((Value::String(text.to_owned()), None));
         }
         let at = |range| sources.within(place.document, &place.path, range);
@@ -494,13 +588,16 @@ impl Evaluator {
             return None;
         }
         let book = Arc::new(Book::default());
-        let root = Root { names: Arc::clone(&scope.names), book: Arc::clone(&book) };
+        let root = Root { scope: scope.clone(), book: Arc::clone(&book) };
         let mut returned = Vec::new();
         let result = compiled.expression.eval(Jinja::from_object(root)).map_err(|error| {
             error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()))
         });
         let path = result.as_ref().ok().and_then(unknown::path);
-        let result = result.and_then(|result| unknown::leave(&result, &mut returned));
+        let result = result.and_then(|result| unknown::leave(&result, &mut returned, &self.budget));
+        if !self.affords(0, at, out) {
+            return None;
+        }
         let missing = book.missing(&returned);
         if let Some(Value::Secret(secret)) = &missing {
             let why = "A secret is read last, by whoever uses it; until then there is only its reference.";
@@ -582,17 +679,6 @@ impl Items {
             Self::List(items) => items.into_iter().enumerate().map(|(index, item)| (Key::Index(index), item)).collect(),
             Self::Map(entries) => entries.into_iter().map(|(name, item)| (Key::Name(name), item)).collect(),
         }
-    }
-}
-
-impl Scope {
-    /// Sets `each.key` and `each.value`.
-    pub(crate) fn set_each(&mut self, key: &Key, value: Value) {
-        let key = match key {
-            Key::Index(index) => Value::Number((*index).into()),
-            Key::Name(name) => Value::String(name.clone()),
-        };
-        self.set("each", Value::Map([("key".to_owned(), key), ("value".to_owned(), value)].into()), "part");
     }
 }
 

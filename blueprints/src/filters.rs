@@ -3,21 +3,26 @@
 //! Addresses are IPv4 or IPv6 networks in CIDR notation (RFC 4632, RFC 4291). Every result is bounded, because a few
 //! characters must not be able to ask for gigabytes.
 
-use crate::unknown::{BOOK, Handle};
+use crate::unknown::{BOOK, Budget, Handle, leave};
 use forge_engine::address::Address;
 use forge_engine::value::{Output, Secret, Value};
-use minijinja::value::{Rest, Value as Jinja, ValueKind};
+use minijinja::value::{Rest, Value as Jinja, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 /// The most networks that one expression may make; a VPC has at most 200 subnets by default.
 const MAX_NETWORKS: u32 = 4096;
 
+/// The most values of one text of JSON; the longest text that an expression may give holds fewer.
+const MAX_JSON: usize = 64 << 10;
+
 /// Adds them.
 pub(crate) fn add(environment: &mut Environment<'static>) {
+    watch(environment);
     environment.add_function("secret", |state: &State<'_, '_>, reference: String| {
         ticket(state, &Value::Secret(Secret { secret: reference }))
     });
@@ -48,7 +53,12 @@ pub(crate) fn add(environment: &mut Environment<'static>) {
             hex
         })
     });
-    environment.add_filter("json", |value: Jinja| to_json(&value).map(|json| json.to_string()));
+    environment.add_filter("json", |state: &State<'_, '_>, value: Jinja| {
+        if let Some(book) = state.lookup(BOOK).and_then(|book| book.downcast_object::<Handle>()) {
+            book.0.look_at(&value);
+        }
+        to_json(&value).map(|json| json.to_string())
+    });
     environment.add_filter("from_json", |text: String| {
         serde_json::from_str::<serde_json::Value>(&text)
             .map(|json| from_json(&json))
@@ -67,6 +77,64 @@ pub(crate) fn add(environment: &mut Environment<'static>) {
 
 fn refuse(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, why.into())
+}
+
+/// The engine's filters that put items into an order or choose among them. Each looks at its items, or at one attribute of
+/// them, and gives them back, so that no ticket would be missing afterwards.
+fn watch(environment: &mut Environment<'static>) {
+    use minijinja::filters;
+    fn hidden(name: &str) -> String {
+        format!("\0{name}")
+    }
+    environment.add_filter(hidden("dictsort"), filters::dictsort);
+    environment.add_filter(hidden("groupby"), filters::groupby);
+    environment.add_filter(hidden("reject"), filters::reject);
+    environment.add_filter(hidden("rejectattr"), filters::rejectattr);
+    environment.add_filter(hidden("select"), filters::select);
+    environment.add_filter(hidden("selectattr"), filters::selectattr);
+    environment.add_filter(hidden("sort"), filters::sort);
+    environment.add_filter(hidden("unique"), filters::unique);
+    for name in ["dictsort", "groupby", "reject", "rejectattr", "select", "selectattr", "sort", "unique"] {
+        environment.add_filter(name, move |state: &mut State<'_, '_>, value: Jinja, rest: Rest<ValueOrKwargs>| {
+            let mut arguments = vec![value];
+            arguments.extend(rest.into_values());
+            let keywords = arguments.last().filter(|last| last.is_kwargs()).cloned();
+            let keyword = |name: &str| keywords.as_ref()?.get_attr(name).ok()?.as_str().map(str::to_owned);
+            let attribute = match name {
+                "groupby" | "rejectattr" | "selectattr" => {
+                    arguments.get(1).and_then(Jinja::as_str).map(str::to_owned).or_else(|| keyword("attribute"))
+                }
+                _ => keyword("attribute"),
+            };
+            let book = state.lookup(BOOK).and_then(|book| book.downcast_object::<Handle>());
+            if let Some(book) = book.map(|handle| Arc::clone(&handle.0)) {
+                if name == "dictsort" {
+                    if keyword("by").is_some_and(|by| by == "value") {
+                        book.look_at(&arguments[0]);
+                    }
+                } else if let Ok(items) = arguments[0].try_iter() {
+                    // Some can be gone over only once.
+                    let items: Vec<Jinja> = items.collect();
+                    for item in &items {
+                        match &attribute {
+                            None => book.look_at(item),
+                            Some(attributes) => attributes.split(',').for_each(|attribute| {
+                                let part = attribute.trim().split('.').try_fold(item.clone(), |item, step| match step
+                                    .parse::<usize>(
+                                ) {
+                                    Ok(index) => item.get_item_by_index(index),
+                                    Err(_) => item.get_attr(step),
+                                });
+                                part.iter().for_each(|part| book.look_at(part));
+                            }),
+                        }
+                    }
+                    arguments[0] = Jinja::from(items);
+                }
+            }
+            state.apply_filter(&hidden(name), &arguments)
+        });
+    }
 }
 
 fn ticket(state: &State<'_, '_>, value: &Value) -> Result<Jinja, Error> {
@@ -127,7 +195,7 @@ fn pluck(value: Jinja, name: String) -> Result<Jinja, Error> {
 /// A value as JSON, mappings ordered by key. Objects that stand for unknown values are none.
 fn to_json(value: &Jinja) -> Result<serde_json::Value, Error> {
     let mut tickets = Vec::new();
-    let value = crate::unknown::leave(value, &mut tickets).map_err(refuse)?;
+    let value = leave(value, &mut tickets, &Budget::new(MAX_JSON)).map_err(refuse)?;
     value.to_json().ok_or_else(|| refuse("a part of it is known only after apply"))
 }
 

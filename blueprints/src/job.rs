@@ -153,20 +153,18 @@ impl Context<'_> {
     }
 
     fn nodes(&self, name: &str, job: &Place<'_>, out: &mut Findings) -> Option<(String, BTreeMap<String, Value>)> {
-        let with_nodes: Vec<&str> =
-            self.scope.modules().map(|(path, _)| path).filter(|path| self.has_nodes(path)).collect();
-        let help = match with_nodes.as_slice() {
-            [] => {
-                "Add a module that has nodes, such as `use: gpu-nodes`, and refer to it: `nodes: ${gpus}`.".to_owned()
+        let help = || {
+            let with_nodes = self.scope.modules().filter(|path| self.has_nodes(path));
+            let names: Vec<String> = with_nodes.take(20).map(|name| format!("`nodes: ${{{name}}}`")).collect();
+            match names.as_slice() {
+                [] => "Add a module that has nodes, such as `use: gpu-nodes`, and refer to it: `nodes: ${gpus}`."
+                    .to_owned(),
+                names => format!("Write {}.", names.join(" or ")),
             }
-            names => format!(
-                "Write {}.",
-                names.iter().map(|name| format!("`nodes: ${{{name}}}`")).collect::<Vec<_>>().join(" or ")
-            ),
         };
         let Some(place) = job.get("nodes") else {
             let summary = format!("the job `{name}` does not say which nodes it runs on");
-            out.push(Diagnostic::error("missing-key", summary).at(job.key_at(), "").help(help));
+            out.push(Diagnostic::error("missing-key", summary).at(job.key_at(), "").help(help()));
             return None;
         };
         let (value, whole) = self.evaluator.evaluate_whole(&place, self.scope, self.sources, out)?;
@@ -176,12 +174,12 @@ impl Context<'_> {
             }
             (Some((path, _)), _) => {
                 let summary = format!("`{path}` has no nodes to run on");
-                out.push(Diagnostic::error("wrong-module", summary).at(place.value_at(), "").help(help));
+                out.push(Diagnostic::error("wrong-module", summary).at(place.value_at(), "").help(help()));
                 None
             }
             (None, _) => {
                 let summary = "`nodes` must be a module that has nodes, as a whole";
-                out.push(Diagnostic::error("wrong-module", summary).at(place.value_at(), "").help(help));
+                out.push(Diagnostic::error("wrong-module", summary).at(place.value_at(), "").help(help()));
                 None
             }
         }

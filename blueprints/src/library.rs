@@ -33,8 +33,15 @@ pub(crate) fn load(blueprint: &Value, request: &Request<'_>, sources: &mut Sourc
     let mut waiting: Vec<String> =
         used_in(blueprint).into_iter().map(|use_name| canonical("", use_name)).rev().collect();
     while let Some(name) = waiting.pop() {
-        if library.contains_key(&name) || library.len() >= MAX_MODULES {
+        if library.contains_key(&name) {
             continue;
+        }
+        if library.len() >= MAX_MODULES {
+            // The first that is not read says so; there is no end of those that it would lead to.
+            let why = format!("a blueprint leads to at most {MAX_MODULES} modules");
+            let file = format!("{name}/module.yaml");
+            library.insert(name, Loaded { document: Err(why), value: None, file });
+            break;
         }
         let Some(loaded) = one(&name, request, sources, out) else { continue };
         let base = if is_path(&name) || name.starts_with("..") { name.as_str() } else { "" };

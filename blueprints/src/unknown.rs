@@ -4,38 +4,84 @@
 //! The engine gets no copy of the scope but [`View`]s that hand out parts on demand. Each time a part is handed out that
 //! is unknown, it goes out as a [`Ticket`] with a number of its own. After evaluation every ticket must have come back as
 //! (part of) the result. One that did not has been compared, tested, joined or counted: a computation on an unknown
-//! value, whatever the result looks like.
+//! value, whatever the result looks like. Where a ticket may decide something and come back all the same, as in `or` and in
+//! filters that sort and choose, the book is told.
 //!
 //! A view also knows which name of the scope it is a part of, so that a result that is a module as a whole is known to
 //! be that module, whatever expression chose it.
 
+use crate::expr::Scope;
 use forge_engine::diag::Step;
 use forge_engine::value::Value;
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value as Jinja, ValueKind};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Under this name functions find the [`Book`] of the evaluation that they are called in. No expression can say it.
 pub(crate) const BOOK: &str = "\0book";
 
 /// The tickets handed out during one evaluation; a ticket's number is its index.
 #[derive(Debug, Default)]
-pub(crate) struct Book(Mutex<Vec<Value>>);
+pub(crate) struct Book(Mutex<Pages>);
+
+#[derive(Debug, Default)]
+struct Pages {
+    tickets: Vec<Value>,
+    /// The first that something was decided by; it may have come back all the same.
+    looked_at: Option<Value>,
+}
 
 impl Book {
     /// Sends a value out as a ticket.
     pub(crate) fn hand_out(self: &Arc<Self>, value: &Value) -> Jinja {
-        let mut tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tickets = &mut self.pages().tickets;
         tickets.push(value.clone());
-        Jinja::from_object(Ticket { number: tickets.len() - 1, value: value.clone() })
+        Jinja::from_object(Ticket { number: tickets.len() - 1, value: value.clone(), book: Arc::clone(self) })
     }
 
-    /// The first value whose ticket is not among these.
+    /// The first value that was computed with: something was decided by it, or its ticket is not among these.
     pub(crate) fn missing(&self, returned: &[usize]) -> Option<Value> {
-        let tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let missing = tickets.iter().enumerate().find(|(number, _)| !returned.contains(number));
-        missing.map(|(_, value)| value.clone())
+        let pages = self.pages();
+        let missing = pages.tickets.iter().enumerate().find(|(number, _)| !returned.contains(number));
+        pages.looked_at.clone().or_else(|| missing.map(|(_, value)| value.clone()))
+    }
+
+    /// Remembers that something is decided by a value of the engine, if there is anything unknown in it.
+    pub(crate) fn look_at(&self, value: &Jinja) {
+        if let Some(unknown) = unknown_among(value) {
+            self.pages().looked_at.get_or_insert(unknown);
+        }
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The first part of a value that the engine must not look at.
+fn unknown_in(value: &Value) -> Option<&Value> {
+    match value {
+        Value::Output(_) | Value::Concat(_) | Value::Secret(_) => Some(value),
+        Value::List(items) => items.iter().find_map(unknown_in),
+        Value::Map(entries) => entries.values().find_map(unknown_in),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
+}
+
+/// The same, of a value of the engine.
+fn unknown_among(value: &Jinja) -> Option<Value> {
+    if let Some(ticket) = value.downcast_object_ref::<Ticket>() {
+        return Some(ticket.value.clone());
+    }
+    if let Some(view) = value.downcast_object_ref::<View>() {
+        return unknown_in(view.value()).cloned();
+    }
+    match value.kind() {
+        ValueKind::Seq => value.try_iter().ok()?.find_map(|item| unknown_among(&item)),
+        ValueKind::Map => value.try_iter().ok()?.find_map(|key| unknown_among(&value.get_item(&key).ok()?)),
+        _ => None,
     }
 }
 
@@ -54,11 +100,17 @@ impl Object for Handle {
 struct Ticket {
     number: usize,
     value: Value,
+    book: Arc<Book>,
 }
 
 impl Object for Ticket {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Plain
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        self.book.pages().looked_at.get_or_insert_with(|| self.value.clone());
+        true
     }
 }
 
@@ -145,7 +197,7 @@ impl Object for View {
 /// The names that an expression can start with.
 #[derive(Debug)]
 pub(crate) struct Root {
-    pub(crate) names: Arc<BTreeMap<String, Arc<Value>>>,
+    pub(crate) scope: Scope,
     pub(crate) book: Arc<Book>,
 }
 
@@ -155,7 +207,7 @@ impl Object for Root {
         if name == BOOK {
             return Some(Jinja::from_object(Handle(Arc::clone(&self.book))));
         }
-        let value = self.names.get(name)?;
+        let value = self.scope.named(name)?;
         Some(match **value {
             Value::List(_) | Value::Map(_) => Jinja::from_object(View {
                 name: name.into(),
@@ -188,30 +240,62 @@ pub(crate) fn path(result: &Jinja) -> Option<String> {
     result.downcast_object_ref::<View>().map(View::path)
 }
 
+/// How much more may come back, in values; 64 bytes of text are one.
+#[derive(Debug)]
+pub(crate) struct Budget(Cell<Option<usize>>);
+
+impl Budget {
+    pub(crate) fn new(values: usize) -> Self {
+        Self(Cell::new(Some(values)))
+    }
+
+    /// Takes so many values. When there are not as many, nothing can be taken any more.
+    pub(crate) fn spend(&self, values: usize) -> bool {
+        self.0.set(self.0.get().and_then(|left| left.checked_sub(values)));
+        self.0.get().is_some()
+    }
+
+    /// Takes what a value comes to.
+    pub(crate) fn spend_on(&self, value: &Value) -> bool {
+        match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Output(_) | Value::Secret(_) => self.spend(1),
+            Value::String(text) => self.spend(1 + text.len() / 64),
+            Value::List(items) | Value::Concat(items) => self.spend(1) && items.iter().all(|item| self.spend_on(item)),
+            Value::Map(entries) => self.spend(1) && entries.values().all(|item| self.spend_on(item)),
+        }
+    }
+}
+
 /// A result on its way back; `returned` collects the tickets in it. The error says what it is that is no value.
-pub(crate) fn leave(result: &Jinja, returned: &mut Vec<usize>) -> Result<Value, String> {
+pub(crate) fn leave(result: &Jinja, returned: &mut Vec<usize>, budget: &Budget) -> Result<Value, String> {
+    let within = |value: &Value| match budget.spend_on(value) {
+        true => Ok(value.clone()),
+        false => Err("it is too large".to_owned()),
+    };
     if let Some(ticket) = result.downcast_object_ref::<Ticket>() {
         returned.push(ticket.number);
-        return Ok(ticket.value.clone());
+        return within(&ticket.value);
     }
     if let Some(view) = result.downcast_object_ref::<View>() {
-        return Ok(view.value().clone());
+        return within(view.value());
     }
     Ok(match result.kind() {
-        ValueKind::None => Value::Null,
-        ValueKind::Bool => Value::Bool(result.is_true()),
-        ValueKind::Number => Value::Number(number(result)?),
-        ValueKind::String => Value::String(result.as_str().unwrap_or_default().to_owned()),
+        ValueKind::None => within(&Value::Null)?,
+        ValueKind::Bool => within(&Value::Bool(result.is_true()))?,
+        ValueKind::Number => within(&Value::Number(number(result)?))?,
+        ValueKind::String => within(&Value::String(result.as_str().unwrap_or_default().to_owned()))?,
         ValueKind::Seq | ValueKind::Iterable => {
+            within(&Value::Null)?;
             let items = result.try_iter().map_err(|error| error.to_string())?;
-            Value::List(items.map(|item| leave(&item, returned)).collect::<Result<_, _>>()?)
+            Value::List(items.map(|item| leave(&item, returned, budget)).collect::<Result<_, _>>()?)
         }
         ValueKind::Map => {
+            within(&Value::Null)?;
             let mut entries = BTreeMap::new();
             for key in result.try_iter().map_err(|error| error.to_string())? {
                 let item = result.get_item(&key).map_err(|error| error.to_string())?;
                 let name = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
-                entries.insert(name, leave(&item, returned)?);
+                entries.insert(name, leave(&item, returned, budget)?);
             }
             Value::Map(entries)
         }

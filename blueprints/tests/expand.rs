@@ -131,7 +131,7 @@ fn nothing_can_be_computed_with_unknown_values() {
         "[b.url] | length",
         "[b.url] | sort | length",
         "b == b",
-        "b | tojson",
+        "b | json",
         "b | items | list | length",
         "b['url'] == 'x'",
         "not b.url",

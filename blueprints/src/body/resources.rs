@@ -2,7 +2,7 @@
 
 use super::{Form, Frame, World, address, together};
 use crate::check::spec::{self, Shape};
-use crate::expr::{Key, Scope};
+use crate::expr::{INSTANCE, Key, Scope};
 use crate::module::Declared;
 use crate::shape::{Findings, Place};
 use crate::suggest;
@@ -43,12 +43,12 @@ impl<'a> World<'a> {
         };
         let mut wanted = Vec::new();
         for each in each {
+            if !self.evaluator.affords(INSTANCE, &|| declared.place.key_at(), out) {
+                return Vec::new();
+            }
             if let Some(when) = &declared.when {
-                let mut own = scope.clone();
-                if let Some((key, value)) = &each {
-                    own.set_each(key, value.clone());
-                }
-                match self.holds(when, &own, out) {
+                let own = each.as_ref().map(|(key, value)| scope.with_each(key, value.clone()));
+                match self.holds(when, own.as_ref().unwrap_or(scope), out) {
                     Some(true) => {}
                     Some(false) => continue,
                     None => return Vec::new(),
@@ -116,16 +116,8 @@ impl<'a> World<'a> {
         let declared = wanted.declared;
         let mut with = BTreeMap::new();
         let mut complete = true;
-        let repeated;
-        let scope = match &wanted.each {
-            Some((key, value)) => {
-                let mut own = scope.clone();
-                own.set_each(key, value.clone());
-                repeated = own;
-                &repeated
-            }
-            None => scope,
-        };
+        let own = wanted.each.as_ref().map(|(key, value)| scope.with_each(key, value.clone()));
+        let scope = own.as_ref().unwrap_or(scope);
         for (key, field) in declared.with.iter().flat_map(Place::entries) {
             match self.evaluate(&field, scope, out) {
                 Some(value) => {

@@ -1,6 +1,6 @@
 //! What is passed to a module against what the module takes.
 
-use crate::expr::{Evaluator, Named, Scope, Whole};
+use crate::expr::{Evaluator, Passed, Scope, Whole};
 use crate::module::{Default, Definition, Input};
 use crate::rule::Type;
 use crate::shape::{Findings, unknown_key};
@@ -9,7 +9,7 @@ use crate::uses::Used;
 use forge_engine::diag::Diagnostic;
 use forge_engine::value::Value;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// What inputs are checked with.
 pub(crate) struct Context<'a> {
@@ -23,7 +23,7 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Bound {
     pub(crate) value: Value,
     /// The module that it is as a whole, and what it is called where it was passed.
-    pub(crate) whole: Option<Named>,
+    pub(crate) whole: Option<Passed>,
 }
 
 impl Bound {
@@ -111,7 +111,7 @@ fn absent(key: &str, used: &Used<'_>, input: &Input<'_>, context: &Context<'_>, 
                 None
             }
             [only] => {
-                let whole = context.scope.module(only).map(|whole| ((*only).to_owned(), Rc::clone(whole)));
+                let whole = context.scope.module(only).map(|whole| ((*only).to_owned(), Arc::clone(whole)));
                 context.scope.value(only).map(|value| Bound { value, whole })
             }
             several => {
@@ -139,11 +139,9 @@ fn fits(input: &Input<'_>, whole: &Whole) -> bool {
     input.modules.is_empty() || input.modules.iter().any(|wanted| whole.types.iter().any(|name| name == wanted))
 }
 
-/// The names in scope that an input of the module `own` takes; instances of several have to be chosen by hand.
+/// The names in scope that an input of the module `own` takes.
 fn candidates<'a>(input: &Input<'_>, own: &str, scope: &'a Scope) -> Vec<&'a str> {
-    let single = |path: &str| !path.contains('[') && (!path.contains('.') || path.starts_with("inputs."));
-    let fits = scope.modules().filter(|(path, whole)| *path != own && single(path) && fits(input, whole));
-    fits.map(|(path, _)| path).collect()
+    scope.modules_of(&input.modules).into_iter().filter(|path| *path != own).collect()
 }
 
 fn types(input: &Input<'_>) -> String {
