@@ -17,7 +17,7 @@ use crate::expr::{Evaluator, INSTANCE, Items, Key, Scope, Whole};
 use crate::module::{Body, Default, Definition};
 use crate::order::Graph;
 use crate::resolved::{Argument, Origin, Use};
-use crate::shape::{Findings, Place, describe};
+use crate::shape::{Findings, Place, describe, written};
 use crate::sources::Sources;
 use crate::suggest;
 use crate::target::Target;
@@ -416,7 +416,15 @@ impl<'a> World<'a> {
             out.push(finding);
             return;
         }
-        let summary = format!("there is no module `{}`", used.use_name);
+        if used.use_name.starts_with('/') {
+            let summary = format!("`{}` is no path of a module", written(used.use_name));
+            let finding = Diagnostic::error("module-path", summary).at(used.use_place.value_at(), "");
+            let finding =
+                finding.why("A blueprint holds wherever it lies; a path from the root of one machine does not.");
+            out.push(finding.help("Write the way from this file: ./mine or ../mine."));
+            return;
+        }
+        let summary = format!("there is no module `{}`", written(used.use_name));
         let mut finding = Diagnostic::error("unknown-module", summary).at(used.use_place.value_at(), "");
         finding.help = match used.use_name.contains('/') {
             true => Some("A module of your own is named by a path that starts with ./ or ../".to_owned()),

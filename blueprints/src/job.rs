@@ -202,7 +202,10 @@ impl Context<'_> {
             let finding = Diagnostic::error("wrong-type", "`command` must be a list, not one string")
                 .at(place.value_at(), "expected a list")
                 .why("No shell takes it apart, so no quoting can go wrong.")
-                .help(format!("Write `command: [{}]`.", words.join(", ")));
+                .help(match line.starts_with('-') {
+                    true => "In a list a space stands after each dash: `- python`.".to_owned(),
+                    false => format!("Write `command: [{}]`.", words.join(", ")),
+                });
             out.push(finding);
             return None;
         }

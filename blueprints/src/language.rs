@@ -91,7 +91,7 @@ pub(crate) const IDENTIFIER: &str = "[a-z][a-z0-9_]*";
 /// Names of blueprints, jobs and modules.
 pub(crate) const LABEL: &str = "[a-z][a-z0-9-]{0,39}";
 /// One instance of a module that `for_each` repeats, as `forge expand` prints it: `gpus[0]`, `gpus["a"]`.
-pub(crate) const INSTANCE: &str = r#"[a-z][a-z0-9_]*(\[([0-9]+|"[^"]*")\])*"#;
+pub(crate) const INSTANCE: &str = r#"[a-z][a-z0-9_]*(\[([0-9]+|"[^"\\]*")\])*"#;
 /// `1h30m`
 pub(crate) const DURATION: &str = "([0-9]+(ms|s|m|h|d))+";
 /// A bucket's address.

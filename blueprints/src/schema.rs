@@ -4,7 +4,9 @@
 //! value may be an expression, a string with `${…}` in it fits too: what it comes to only forge knows. Null is refused,
 //! although forge reads it as absent: a key that was not finished should show.
 
-use crate::language::{BLUEPRINT, DURATION, IDENTIFIER, INSTANCE, Key, LABEL, MODULE, MODULE_PATH, Shape, Table, USE};
+use crate::language::{
+    BLUEPRINT, DURATION, IDENTIFIER, INSTANCE, Key, LABEL, MODULE, MODULE_PATH, Shape, Table, USE, VARIABLE,
+};
 use crate::module::ModuleSource;
 use crate::yaml::{self, Node};
 use forge_engine::diag::DocumentId;
@@ -29,6 +31,14 @@ fn document(table: &'static Table, about: &str, modules: &[ModuleSource<'_>]) ->
     let mut schema = writer.table(table);
     if let Json::Object(uses) = writer.table(&USE) {
         writer.defs.insert(USE.name, Json::Object(with_modules(uses, modules)));
+    }
+    if let Some(variable) = writer.defs.get_mut(VARIABLE.name) {
+        // Of a secret there is only its reference, which no rule is about.
+        let never = ["pattern", "enum", "min", "max", "items"].map(|key| (key.to_owned(), Json::Bool(false)));
+        let mut properties = Map::from_iter(never);
+        properties.insert("type".to_owned(), json!({"const": "string"}));
+        variable["if"] = json!({"properties": {"sensitive": {"const": true}}, "required": ["sensitive"]});
+        variable["then"] = json!({"properties": properties, "required": ["type"]});
     }
     writer.defs.insert("expression", json!({"type": "string", "pattern": r"\$\{"}));
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");

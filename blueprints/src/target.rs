@@ -139,13 +139,16 @@ pub(crate) fn settings(
     settings
 }
 
-/// A machine that is a text is its address.
+/// A machine that is a text is its address, and has only the settings that it says.
 fn spell_out(value: &mut Value) {
     let Value::Map(entries) = value else { return };
     let Some(Value::List(machines)) = entries.get_mut("machines") else { return };
     for machine in machines {
-        if let Value::String(_) = machine {
-            *machine = Value::Map([("address".to_owned(), machine.clone())].into());
+        match machine {
+            Value::String(_) => *machine = Value::Map([("address".to_owned(), machine.clone())].into()),
+            // As everywhere, an entry that is null is as good as absent; what lays settings over each other must not see it.
+            Value::Map(settings) => settings.retain(|_, setting| *setting != Value::Null),
+            _ => {}
         }
     }
 }

@@ -104,7 +104,9 @@ impl World<'_> {
             if let Some(let_) = reference.strip_prefix("lets.").and_then(|rest| body.lets.get(root_of(rest))) {
                 waiting.extend(self.evaluator.references(let_.value));
             }
+            // What a module that is passed as a whole says is always unknown: that its user cannot change.
             let input = reference.strip_prefix("inputs.").map(root_of);
+            let input = input.filter(|input| scope.module(&format!("inputs.{input}")).is_none());
             let passed = input.and_then(|input| used.with.get_key_value(input));
             let Some((input, value)) = passed.and_then(|(input, _)| Some((*input, scope.value(&reference)?))) else {
                 continue;

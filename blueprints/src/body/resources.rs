@@ -143,9 +143,9 @@ impl<'a> World<'a> {
             Err(misfits) => {
                 for misfit in misfits {
                     let with = declared.with.as_ref().unwrap_or(&declared.place);
-                    let field = misfit.field.as_ref().and_then(|field| with.get(field));
-                    let place = field.as_ref().unwrap_or(with);
-                    let mut finding = Diagnostic::error("bad-spec", misfit.summary).at(place.key_at(), "");
+                    let place = with.inside(&misfit.steps);
+                    let at = if misfit.key || misfit.steps.is_empty() { place.key_at() } else { place.value_at() };
+                    let mut finding = Diagnostic::error("bad-spec", misfit.summary).at(at, "");
                     finding.help = misfit.help;
                     out.push(finding);
                 }
