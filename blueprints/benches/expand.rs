@@ -216,7 +216,7 @@ const REFUSED: [(&str, Input); 15] = [
         let entries: Vec<String> = (0..80_000).map(|index| format!("k{index}: {{}}")).collect();
         format!("modules: {{ {} }}\n", entries.join(", ")).into_bytes()
     }),
-    ("20,000 misspelt names", || by_chain(20_001).replace("${d", "${e").into_bytes()),
+    ("12,000 misspelt names", || by_chain(12_001).replace("${d", "${e").into_bytes()),
     ("10,000 circles", || {
         let mut text = "forge: v1\nname: many\ntarget: local\nmodules:\n".to_owned();
         for index in 0..10_000 {

@@ -116,15 +116,27 @@ impl Scope {
         self.names.modules.keys().map(String::as_str)
     }
 
-    /// The names of modules that may stand for one of these types, or of all when there are none, without instances of
-    /// several.
-    pub(crate) fn modules_of(&self, types: &[&str]) -> BTreeSet<&str> {
+    /// The first names of modules, other than `own`, that may stand for one of these types, or for any when there are
+    /// none; without instances of several. The second is how many there are; of very many and of several types, at least.
+    pub(crate) fn modules_of(&self, types: &[&str], own: &str, most: usize) -> (Vec<&str>, usize) {
         let by_type = &self.names.by_type;
         let fits: Vec<&BTreeSet<String>> = match types {
             [] => by_type.values().collect(),
             types => types.iter().filter_map(|name| by_type.get(*name)).collect(),
         };
-        fits.into_iter().flatten().map(String::as_str).collect()
+        let others = |fits: &'_ BTreeSet<String>| fits.len() - usize::from(fits.contains(own));
+        match fits.as_slice() {
+            [fits] => {
+                let names = fits.iter().map(String::as_str).filter(|name| *name != own);
+                (names.take(most).collect(), others(fits))
+            }
+            several => {
+                let names = several.iter().flat_map(|fits| fits.iter().take(10 * most)).map(String::as_str);
+                let names: BTreeSet<&str> = names.filter(|name| *name != own).collect();
+                let count = names.len();
+                (names.into_iter().take(most).collect(), count)
+            }
+        }
     }
 
     /// Marks a name (`network`) or a part of one (`network.id`) as reported.

@@ -81,6 +81,18 @@ fn of_very_many_findings_the_first_are_shown() {
 }
 
 #[test]
+fn a_line_that_no_terminal_can_show_is_only_named() {
+    let entries: Vec<String> = (0..20_000).map(|index| format!("a{index}: {{}}")).collect();
+    let outcome = local(&format!("forge: v1\nname: long\nmodules: {{ {} }}\n", entries.join(", ")));
+    let text = outcome.text();
+    assert!(
+        text.contains("error[missing-key]: `a0` does not say which module it uses\n--> blueprint.yaml:3:12\n"),
+        "{text}"
+    );
+    assert!(text.len() < 50_000, "{}", text.len());
+}
+
+#[test]
 fn instances_cannot_multiply_without_end() {
     let twice = |inner: &str| {
         let uses = format!("{{ use: {inner} }}");

@@ -1,7 +1,7 @@
 //! Shows findings to people: the one place where a symbolic place becomes `file:line:column` and an excerpt.
 
 use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 use forge_engine::diag::{Diagnostic, Label, Locate, Located, Severity};
 use std::fmt::Write as _;
 
@@ -35,8 +35,8 @@ fn group<'a>(finding: &'a Diagnostic, locate: &'a dyn Locate) -> Group<'a> {
         Severity::Note => Level::NOTE,
     };
     let mut group = Group::with_title(level.primary_title(finding.summary.as_str()).id(finding.id));
-    for snippet in snippets(finding, locate) {
-        group = group.element(snippet);
+    for excerpt in excerpts(finding, locate) {
+        group = group.element(excerpt);
     }
     if let Some(why) = &finding.why {
         group = group.element(Level::NOTE.with_name("why").message(why.as_str()));
@@ -48,7 +48,7 @@ fn group<'a>(finding: &'a Diagnostic, locate: &'a dyn Locate) -> Group<'a> {
 }
 
 /// One excerpt for each document, or for each place where they lie far apart; that of the primary place first.
-fn snippets<'a>(finding: &'a Diagnostic, locate: &'a dyn Locate) -> Vec<Snippet<'a, Annotation<'a>>> {
+fn excerpts<'a>(finding: &'a Diagnostic, locate: &'a dyn Locate) -> Vec<Element<'a>> {
     let primary = finding.primary.iter().map(|label| (AnnotationKind::Primary, label));
     let secondary = finding.secondary.iter().map(|label| (AnnotationKind::Context, label));
     let mut documents: Vec<Vec<(AnnotationKind, &Label, Located<'_>)>> = Vec::new();
@@ -64,10 +64,10 @@ fn snippets<'a>(finding: &'a Diagnostic, locate: &'a dyn Locate) -> Vec<Snippet<
             None => documents.push(vec![(kind, label, located)]),
         }
     }
-    documents.into_iter().map(|labels| snippet(&labels)).collect()
+    documents.into_iter().map(|labels| excerpt(&labels)).collect()
 }
 
-fn snippet<'a>(labels: &[(AnnotationKind, &'a Label, Located<'a>)]) -> Snippet<'a, Annotation<'a>> {
+fn excerpt<'a>(labels: &[(AnnotationKind, &'a Label, Located<'a>)]) -> Element<'a> {
     let (name, text) = (labels[0].2.name, labels[0].2.text);
     let first = labels.iter().map(|(_, _, located)| located.range.start).min().unwrap_or_default();
     let last = labels.iter().map(|(_, _, located)| located.range.end).max().unwrap_or_default();
@@ -75,6 +75,13 @@ fn snippet<'a>(labels: &[(AnnotationKind, &'a Label, Located<'a>)]) -> Snippet<'
     let start = (0..=CONTEXT_LINES).fold(first + 1, |at, _| line_start(text, at.saturating_sub(1)));
     let end = (0..=CONTEXT_LINES).fold(last, |at, _| line_end(text, at));
     let line = text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
+    if end - start > 2 * MAX_EXCERPT {
+        // A line that no terminal can show; where it stands has to do.
+        let at = labels[0].2.range.start;
+        let column = text[line_start(text, at)..at].chars().count() + 1;
+        let line = text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        return Origin::path(name).line(line).char_column(column).into();
+    }
     let mut snippet = Snippet::source(&text[start..end]).path(name).line_start(line);
     for (kind, label, located) in labels {
         let annotation = kind.span(located.range.start - start..located.range.end - start);
@@ -83,7 +90,7 @@ fn snippet<'a>(labels: &[(AnnotationKind, &'a Label, Located<'a>)]) -> Snippet<'
             text => annotation.label(text),
         });
     }
-    snippet
+    snippet.into()
 }
 
 fn line_start(text: &str, at: usize) -> usize {

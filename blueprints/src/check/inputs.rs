@@ -88,7 +88,7 @@ fn given(key: &str, used: &Used<'_>, input: &Input<'_>, context: &Context<'_>, o
         None => format!("`{key}` takes {wanted}, as a whole"),
     };
     let mut finding = Diagnostic::error("wrong-module", summary).at(place.value_at(), "");
-    finding.help = Some(match candidates(input, used.name, context.scope).as_slice() {
+    finding.help = Some(match candidates(input, used.name, context.scope).0.as_slice() {
         [] => format!("There is none; add {wanted} under `modules:` and pass it."),
         names => format!("Write {}.", either(names.iter().map(|name| format!("\"${{{name}}}\"")))),
     });
@@ -106,27 +106,28 @@ fn absent(key: &str, used: &Used<'_>, input: &Input<'_>, context: &Context<'_>, 
     let wanted = types(input);
     match input.default {
         Default::Value(value) => Bound::plain(value.clone()),
-        Default::Only => match candidates(input, used.name, context.scope).as_slice() {
-            [] if input.optional => Bound::plain(Value::Null),
-            [] => {
+        Default::Only => match candidates(input, used.name, context.scope) {
+            (names, _) if names.is_empty() && input.optional => Bound::plain(Value::Null),
+            (names, _) if names.is_empty() => {
                 let help = format!("Add {wanted} under `modules:`.");
                 out.push(missing(format!("`{name}` needs {wanted}, and the blueprint has none"), help));
                 None
             }
-            [only] => {
+            (names, 1) => {
+                let only = names.first()?;
                 let whole = context.scope.module(only).map(|whole| ((*only).to_owned(), Arc::clone(whole)));
                 context.scope.value(only).map(|value| Bound { value, whole })
             }
-            several => {
-                let summary = format!("`{name}` needs {wanted}, and the blueprint has {}", several.len());
-                let choices = either(several.iter().map(|name| format!("`{key}: \"${{{name}}}\"`")));
+            (names, count) => {
+                let summary = format!("`{name}` needs {wanted}, and the blueprint has {count}");
+                let choices = either(names.iter().map(|name| format!("`{key}: \"${{{name}}}\"`")));
                 out.push(missing(summary, format!("Say which: add {choices} to its `with`.")));
                 None
             }
         },
         Default::None if input.optional => Bound::plain(Value::Null),
         Default::None => {
-            let help = match (input.rule.kind, candidates(input, used.name, context.scope).first()) {
+            let help = match (input.rule.kind, candidates(input, used.name, context.scope).0.first()) {
                 (Type::Module, Some(first)) => format!("Add `{key}: \"${{{first}}}\"` to its `with`."),
                 (Type::Module, None) => format!("Add {wanted} under `modules:` and pass it as `{key}`."),
                 _ => format!("Add `{key}:` to its `with`."),
@@ -143,8 +144,8 @@ fn fits(input: &Input<'_>, whole: &Whole) -> bool {
 }
 
 /// The names in scope that an input of the module `own` takes.
-fn candidates<'a>(input: &Input<'_>, own: &str, scope: &'a Scope) -> Vec<&'a str> {
-    scope.modules_of(&input.modules).into_iter().filter(|path| *path != own).collect()
+fn candidates<'a>(input: &Input<'_>, own: &str, scope: &'a Scope) -> (Vec<&'a str>, usize) {
+    scope.modules_of(&input.modules, own, MAX_CHOICES)
 }
 
 fn types(input: &Input<'_>) -> String {
@@ -155,5 +156,5 @@ fn types(input: &Input<'_>) -> String {
 }
 
 fn either(names: impl Iterator<Item = String>) -> String {
-    names.take(MAX_CHOICES).collect::<Vec<_>>().join(" or ")
+    names.collect::<Vec<_>>().join(" or ")
 }

@@ -93,10 +93,33 @@ impl<'a> Walk<'a> {
         found
     }
 
+    /// Whether a secret's reference may stand there: what reads the value knows of secrets.
+    fn takes_secret(&self, schema: &Json, depth: usize) -> bool {
+        if depth == 0 {
+            return false;
+        }
+        if let Some(definition) = schema.get("$ref").and_then(Json::as_str) {
+            let found = definition.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
+            return found.is_some_and(|schema| self.takes_secret(schema, depth - 1));
+        }
+        match schema.get("anyOf").or(schema.get("oneOf")).and_then(Json::as_array) {
+            Some(choices) => choices.iter().any(|choice| self.takes_secret(choice, depth - 1)),
+            // What takes anything takes a reference as well.
+            None if schema.get("type").is_none() && words(schema).is_none() => true,
+            None => schema.pointer("/properties/secret").is_some(),
+        }
+    }
+
     fn compare(&mut self, schema: &'a Json, value: &Value) -> Vec<Misfit> {
-        // What only apply knows, and what is secret, the kind sees when it is known.
-        if let Value::Output(_) | Value::Concat(_) | Value::Secret(_) = value {
-            return Vec::new();
+        match value {
+            // What only apply knows, the kind sees when it is known.
+            Value::Output(_) | Value::Concat(_) => return Vec::new(),
+            Value::Secret(_) if self.takes_secret(schema, MAX_DEPTH) => return Vec::new(),
+            Value::Secret(_) => {
+                let help = "Only some fields take one, and `env:` of a job does.";
+                return vec![self.misfit("takes no secret", false, Some(help.to_owned()))];
+            }
+            _ => {}
         }
         if let Some(definition) = schema.get("$ref").and_then(Json::as_str) {
             let found = definition.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
