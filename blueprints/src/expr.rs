@@ -261,8 +261,8 @@ pub(crate) struct Evaluator {
     functions: BTreeSet<String>,
     /// By source; a failure is remembered as well.
     compiled: RefCell<HashMap<String, Result<Rc<Compiled>, String>>>,
-    /// How many instances there may still be.
-    instances: Cell<usize>,
+    /// How many instances there may still be; none once there would have been too many.
+    instances: Cell<Option<usize>>,
     /// How much advice may still be given.
     advice: Cell<usize>,
 }
@@ -270,7 +270,7 @@ pub(crate) struct Evaluator {
 impl Evaluator {
     pub(crate) fn new() -> Self {
         let functions = ENVIRONMENT.globals().map(|(name, _)| name.to_owned()).collect();
-        let (instances, advice) = (Cell::new(MAX_INSTANCES), Cell::new(MAX_ADVICE));
+        let (instances, advice) = (Cell::new(Some(MAX_INSTANCES)), Cell::new(MAX_ADVICE));
         Self { functions, compiled: RefCell::default(), instances, advice }
     }
 
@@ -283,8 +283,8 @@ impl Evaluator {
 
     /// Counts instances that are about to be made, and refuses those that would be too many.
     pub(crate) fn afford(&self, count: usize, at: impl FnOnce() -> At, out: &mut Findings) -> bool {
-        let left = self.instances.get().checked_sub(count);
-        self.instances.set(left.unwrap_or_default());
+        let left = self.instances.get().and_then(|left| left.checked_sub(count));
+        self.instances.set(left);
         if left.is_none() {
             let summary = format!("modules and `for_each` come to more than {MAX_INSTANCES} instances here");
             let finding = Diagnostic::error("too-many-instances", summary).at(at(), "");
@@ -431,6 +431,8 @@ impl Evaluator {
         sources: &Sources,
         out: &mut Findings,
     ) -> Option<Items> {
+        // Too many have been reported, and to make each list anew, only to refuse it, would take as long as the lists.
+        self.instances.get()?;
         let value = self.evaluate(place, scope, sources, out)?;
         let (id, summary, help) = match value {
             Value::List(items) if items.len() <= MAX_ITEMS => {
