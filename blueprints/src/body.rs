@@ -15,7 +15,7 @@ use crate::check::inputs::{self, Bound};
 use crate::check::spec::Shape;
 use crate::expr::{Evaluator, INSTANCE, Items, Key, Scope, Whole};
 use crate::module::{Body, Default, Definition};
-use crate::order;
+use crate::order::Graph;
 use crate::resolved::{Argument, Origin, Use};
 use crate::shape::{Findings, Place, describe, written};
 use crate::sources::Sources;
@@ -31,6 +31,10 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
+
+/// The most modules that an input without a value is held to need, since one of them may be what it is. A message that
+/// asks to choose between more would help nobody.
+const MAX_CHOICES: usize = 20;
 
 /// What everything is worked out with.
 pub(crate) struct World<'a> {
@@ -107,7 +111,6 @@ impl<'a> World<'a> {
     /// Works out a body; its names join the scope.
     pub(crate) fn build(&self, body: &Body<'a>, frame: &Frame, scope: &mut Scope, out: &mut Findings) -> Built {
         let mut built = Built::default();
-        let items = items(body);
         for name in body.modules.values().map(|used| used.name).chain(body.resources.keys().copied()) {
             scope.set(name, Value::Map(BTreeMap::new()), "output");
             scope.set_broken(name);
@@ -128,9 +131,10 @@ impl<'a> World<'a> {
             scope.set("lets", Value::Map(nothing), "entry");
         }
         body.lets.keys().for_each(|name| scope.set_broken(format!("lets.{name}")));
-        let needs = self.needs(body, &items);
-        let order = order::order(&needs);
-        cycle::report(&order.cycles, &items, self.evaluator, out);
+        let Graph { needs, order } = body.graph.get_or_init(|| Graph::of(self.needs(body)));
+        if !order.cycles.is_empty() {
+            cycle::report(&order.cycles, &items(body), self.evaluator, out);
+        }
         let circular: BTreeSet<&str> = order.cycles.iter().flatten().map(String::as_str).collect();
         let mut wanted = Vec::new();
         // All names are there from the start: what stands in a circle, or is broken, has been reported.
@@ -206,14 +210,12 @@ impl<'a> World<'a> {
     }
 
     /// What each let, module and resource needs.
-    fn needs(&self, body: &Body<'_>, items: &BTreeMap<String, Item<'_, '_>>) -> BTreeMap<String, BTreeSet<String>> {
-        let mut needs: BTreeMap<String, BTreeSet<String>> = items
-            .iter()
-            .map(|(name, item)| {
-                let references = item.parts.iter().flat_map(|part| self.evaluator.references(part.value));
-                (name.clone(), references.map(|reference| cycle::node_of(&reference)).collect())
-            })
-            .collect();
+    fn needs(&self, body: &Body<'_>) -> BTreeMap<String, BTreeSet<String>> {
+        let needs = items(body).into_iter().map(|(name, item)| {
+            let references = item.parts.iter().flat_map(|part| self.evaluator.references(part.value));
+            (name, references.map(|reference| cycle::node_of(&reference)).collect())
+        });
+        let mut needs: BTreeMap<String, BTreeSet<String>> = needs.collect();
         // `lets[inputs.size]` may be any of them.
         let lets: Vec<String> = body.lets.keys().map(|name| format!("lets.{name}")).collect();
         needs.values_mut().filter(|needs| needs.contains("lets.")).for_each(|needs| needs.extend(lets.iter().cloned()));
@@ -226,8 +228,9 @@ impl<'a> World<'a> {
                 if !matches!(input.default, Default::Only) || used.with.contains_key(key) {
                     continue;
                 }
-                let fits: BTreeSet<&str> =
-                    input.modules.iter().filter_map(|wanted| of_type.get(wanted)).flatten().copied().collect();
+                let fits = input.modules.iter().filter_map(|wanted| of_type.get(wanted)).flatten();
+                // Of very many none can be chosen, and needing them all would make a graph as large as their square.
+                let fits: BTreeSet<&str> = fits.copied().take(MAX_CHOICES).collect();
                 self.picked.borrow_mut().extend(fits.iter().map(|name| (*name).to_owned()));
                 needs.extend(fits.into_iter().map(str::to_owned));
             }
@@ -235,10 +238,10 @@ impl<'a> World<'a> {
         needs
     }
 
-    /// The modules of a body that may stand for each type.
+    /// The modules of a body that may stand for each type, without those of several instances: they are chosen by hand.
     fn of_type<'b>(&'b self, body: &Body<'b>) -> BTreeMap<&'b str, BTreeSet<&'b str>> {
         let mut of_type: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for used in body.modules.values() {
+        for used in body.modules.values().filter(|used| used.key.is_none() && used.for_each.is_none()) {
             for name in self.definitions.get(&used.canonical).iter().flat_map(|definition| &definition.types) {
                 of_type.entry(name).or_default().insert(used.name);
             }

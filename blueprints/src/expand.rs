@@ -22,11 +22,12 @@ use crate::uses;
 use crate::vars::{self, Given};
 use crate::yaml::Node;
 use forge_engine::address::{Address, Deployment};
-use forge_engine::diag::{At, Diagnostic, DocumentId, Label, Locate, has_errors};
+use forge_engine::diag::{At, Diagnostic, DocumentId, Label, Locate, Severity, has_errors};
 use forge_engine::kind::Kinds;
 use forge_engine::resource::Desired;
 use forge_engine::value::Value;
 use std::cell::RefCell;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -134,7 +135,7 @@ pub fn expand(request: &Request<'_>) -> (Sources, Option<Expanded>, Vec<Diagnost
     // that stands twice leaves none.
     let readable = out.iter().all(|finding| finding.id == "duplicate-key");
     let Some(value) = sources.root(document).filter(|_| readable).map(Node::to_value) else {
-        sort(&mut out, &sources);
+        tidy(&mut out, &sources);
         return (sources, None, out);
     };
     let library = library::load(&value, request, &mut sources, &mut out);
@@ -149,7 +150,18 @@ pub fn expand(request: &Request<'_>) -> (Sources, Option<Expanded>, Vec<Diagnost
         evaluator: Evaluator::new(),
     };
     let expanded = expander.run(&mut out);
-    sort(&mut out, &sources);
+    tidy(&mut out, &sources);
+    let expanded = expanded.filter(|_| !has_errors(&out));
+    (sources, expanded, out)
+}
+
+/// The most findings that are reported. Nobody mends more at a time, most of those that follow so many come from one
+/// cause, and a report of tens of thousands would take longer to read than a blueprint to write.
+const MAX_FINDINGS: usize = 100;
+
+/// The findings in the order of the text, each once, and no more than anybody reads.
+fn tidy(out: &mut Findings, sources: &Sources) {
+    sort(out, sources);
     // Instances of one thing make one mistake together, and so do expressions that use one wrong value.
     let place = |finding: &Diagnostic| finding.primary.as_ref().map(|label| label.at.clone());
     let others = |finding: &Diagnostic| match finding.id {
@@ -163,8 +175,22 @@ pub fn expand(request: &Request<'_>) -> (Sources, Option<Expanded>, Vec<Diagnost
     let unknown: Vec<_> = out.iter().filter(|finding| finding.id == "unknown-value").map(place).collect();
     // What has to be known before apply waits for nothing.
     out.retain(|finding| finding.id != "check-deferred" || !unknown.contains(&place(finding)));
-    let expanded = expanded.filter(|_| !has_errors(&out));
-    (sources, expanded, out)
+    if out.len() <= MAX_FINDINGS {
+        return;
+    }
+    let more = out.len() - MAX_FINDINGS;
+    let mut worst: Vec<usize> = (0..out.len()).collect();
+    worst.sort_by_key(|index| Reverse(out[*index].severity));
+    let mut left_out = worst.split_off(MAX_FINDINGS);
+    left_out.sort_unstable();
+    let errors = left_out.iter().filter(|index| out[**index].severity == Severity::Error).count();
+    let mut index = 0..;
+    out.retain(|_| index.next().is_some_and(|index| left_out.binary_search(&index).is_err()));
+    // A note: whether there are errors or warnings at all is plain from those that are kept.
+    let mut note = Diagnostic::warning("more-findings", format!("{more} more are not shown, {errors} of them errors"));
+    note.severity = Severity::Note;
+    let why = format!("Of errors, warnings and notes, in this order, the first {MAX_FINDINGS} are shown.");
+    out.push(note.why(why).help("Mend these first; many of the others may have the same cause."));
 }
 
 /// Puts findings into the order of the text; those without a place come first.
@@ -289,8 +315,9 @@ impl Expander<'_> {
             let root = Place::root(*document, value);
             let definition = module::read(&root, name, &reader, &mut found);
             let fits = !has_errors(&found);
-            out.extend(found.into_iter().map(|finding| match self.first_use(name) {
-                Some(at) => finding.also(at, "used here"),
+            let used = if found.is_empty() { None } else { self.first_use(name) };
+            out.extend(found.into_iter().map(|finding| match &used {
+                Some(at) => finding.also(at.clone(), "used here"),
                 None => finding,
             }));
             match definition.filter(|_| fits) {

@@ -191,14 +191,17 @@ impl Scope {
     }
 
     /// What is wrong with a reference, and what to do.
-    fn check(&self, reference: &str) -> Option<(String, Option<String>)> {
+    fn check(&self, reference: &str, evaluator: &Evaluator) -> Option<(String, Option<String>)> {
         let mut steps = reference.split('.');
         let root = steps.next().unwrap_or_default();
         let Some(value) = self.named(root) else {
-            let mut names: Vec<&str> = self.names.values.keys().map(String::as_str).collect();
-            names.extend(self.each.as_ref().map(|_| "each"));
-            names.sort_unstable();
-            return Some((format!("there is no `{root}` to refer to"), suggest::help(root, names.iter().copied())));
+            let help = || {
+                let mut names: Vec<&str> = self.names.values.keys().map(String::as_str).collect();
+                names.extend(self.each.as_ref().map(|_| "each"));
+                names.sort_unstable();
+                suggest::help(root, names.iter().copied())
+            };
+            return Some((format!("there is no `{root}` to refer to"), evaluator.advise(help)));
         };
         let mut value: &Value = value;
         let mut path = root.to_owned();
@@ -213,7 +216,7 @@ impl Scope {
                         };
                         let help = match entries.is_empty() {
                             true => Some(format!("`{path}` has no {part}s.")),
-                            false => suggest::help(step, entries.keys().map(String::as_str)),
+                            false => evaluator.advise(|| suggest::help(step, entries.keys().map(String::as_str))),
                         };
                         return Some((format!("`{path}` has no {part} `{step}`"), help));
                     }
@@ -265,12 +268,27 @@ pub(crate) struct Evaluator {
     budget: Budget,
     /// Whether it has been said that the budget is used up.
     said: Cell<bool>,
+    /// How much advice may still be given.
+    advice: Cell<usize>,
 }
 
 impl Evaluator {
     pub(crate) fn new() -> Self {
         let functions = ENVIRONMENT.globals().map(|(name, _)| name.to_owned()).collect();
-        Self { functions, compiled: RefCell::default(), budget: Budget::new(MAX_VALUES), said: Cell::new(false) }
+        Self {
+            functions,
+            compiled: RefCell::default(),
+            budget: Budget::new(MAX_VALUES),
+            said: Cell::new(false),
+            advice: Cell::new(MAX_ADVICE),
+        }
+    }
+
+    /// What may have been meant by a name, which takes as long as there are names: nothing once it has been said often.
+    pub(crate) fn advise(&self, help: impl FnOnce() -> Option<String>) -> Option<String> {
+        let left = self.advice.get();
+        self.advice.set(left.saturating_sub(1));
+        if left == 0 { None } else { help() }
     }
 
     /// Whether expressions call a function by this name.
@@ -427,8 +445,12 @@ impl Evaluator {
     ) -> Option<Items> {
         let value = self.evaluate(place, scope, sources, out)?;
         let (id, summary, help) = match value {
-            Value::List(items) if items.len() <= MAX_ITEMS => return Some(Items::List(items)),
-            Value::Map(entries) if entries.len() <= MAX_ITEMS => return Some(Items::Map(entries)),
+            Value::List(items) if items.len() <= MAX_ITEMS => {
+                return Some(Items::List(items));
+            }
+            Value::Map(entries) if entries.len() <= MAX_ITEMS => {
+                return Some(Items::Map(entries));
+            }
             Value::List(_) | Value::Map(_) => {
                 ("bad-for-each", format!("`for_each` goes over more than {MAX_ITEMS} items"), None)
             }
@@ -504,7 +526,7 @@ impl Evaluator {
             }
             return Some((Value::String(text.to_owned()), None));
         }
-        let at = |range| sources.within(place.document, &place.path, range);
+        let at = |range| sources.within(place.document, &place.path.path(), range);
         let pieces = match scan::pieces(text) {
             Ok(pieces) => pieces,
             Err(range) => {
@@ -579,7 +601,7 @@ impl Evaluator {
         let wrong: Vec<_> = references
             .iter()
             .filter(|reference| !scope.is_broken(reference))
-            .filter_map(|reference| scope.check(reference))
+            .filter_map(|reference| scope.check(reference, self))
             .collect();
         if !wrong.is_empty() || references.iter().any(|reference| scope.is_broken(reference)) {
             for (summary, help) in wrong {
@@ -646,6 +668,10 @@ impl Evaluator {
 
 /// The most items that one `for_each` goes over. The largest clusters have 10,000 nodes, in far fewer groups.
 const MAX_ITEMS: usize = 10_000;
+
+/// How many misspelt names are told what may have been meant. It takes time that grows with the names there are, and of
+/// so many mistakes not all are shown.
+const MAX_ADVICE: usize = 100;
 
 /// What a `for_each` goes over.
 #[derive(Debug, Clone, PartialEq)]
@@ -724,7 +750,7 @@ pub(crate) fn refuse_expressions(place: &Place<'_>, sources: &Sources, out: &mut
             };
             if let Some(range) = range {
                 let finding = Diagnostic::error("expression-not-here", "no expression can stand here")
-                    .at(sources.within(place.document, &place.path, range), "")
+                    .at(sources.within(place.document, &place.path.path(), range), "")
                     .why("This is read before anything that an expression could refer to.")
                     .help("Write the value itself, or $${ if a literal ${ is meant.");
                 out.push(finding);

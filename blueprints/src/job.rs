@@ -272,7 +272,7 @@ impl Context<'_> {
     /// Text known at plan time. Numbers and bools are taken as they are written: `1e-3` stays `1e-3`.
     fn word(&self, place: &Place<'_>, out: &mut Findings) -> Option<Word> {
         if let Value::Number(_) | Value::Bool(_) = place.value {
-            return Some(Word::Text(self.sources.source(place.document, &place.path)?.to_owned()));
+            return Some(Word::Text(self.sources.source(place.document, &place.path.path())?.to_owned()));
         }
         match self.evaluator.evaluate(place, self.scope, self.sources, out)? {
             value @ (Value::String(_) | Value::Number(_) | Value::Bool(_)) => Some(Word::Text(show(&value))),

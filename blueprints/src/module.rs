@@ -33,6 +33,7 @@
 
 use crate::expr::{holds_expression, refuse_expressions};
 use crate::language;
+use crate::order::Graph;
 use crate::rule::{Rule, Type};
 use crate::shape::{Findings, Place, identifier, label, written};
 use crate::sources::Sources;
@@ -41,6 +42,7 @@ use crate::target::Target;
 use crate::uses::{self, Used};
 use forge_engine::diag::{Diagnostic, Severity};
 use forge_engine::value::Value;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -103,6 +105,8 @@ pub(crate) struct Body<'a> {
     pub(crate) outputs: Vec<(&'a str, Place<'a>)>,
     pub(crate) checks: Vec<Check<'a>>,
     pub(crate) notes: Vec<Note<'a>>,
+    /// How these refer to each other: the same for every instance of the module, and worked out once.
+    pub(crate) graph: OnceCell<Graph>,
 }
 
 /// A resource of a module.
@@ -321,9 +325,10 @@ fn body<'a>(
     }
     let (modules, broken) = uses::read(place, base, reader.reserved, out);
     let mut resources = BTreeMap::new();
+    let by_name: BTreeMap<&str, &Used<'_>> = modules.values().rev().map(|module| (module.name, module)).collect();
     for (name, place) in mapping(place, "resources", out) {
         identifier(name, &place, reader.reserved, out);
-        if let Some(module) = modules.values().find(|module| module.name == name) {
+        if let Some(module) = by_name.get(name) {
             let finding = Diagnostic::error("shadowing", format!("a resource and a module are both called `{name}`"))
                 .at(place.key_at(), "the resource")
                 .also(module.place.key_at(), "the module")
@@ -345,7 +350,8 @@ fn body<'a>(
         }
     }
     let checks = checks(place, inputs, out);
-    Some(Body { lets: lets.into_iter().collect(), modules, broken, resources, outputs, checks, notes })
+    let lets = lets.into_iter().collect();
+    Some(Body { lets, modules, broken, resources, outputs, checks, notes, graph: OnceCell::new() })
 }
 
 fn resource<'a>(place: &Place<'a>, out: &mut Findings) -> Option<Declared<'a>> {

@@ -2,13 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The most cycles that are looked for. Each is a finding, and finding one may lead through everything there is.
+const MAX_CYCLES: usize = 100;
+
 /// An order and what stands outside it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Order {
     /// Every name after those that it needs; names within and behind cycles come last.
     pub(crate) names: Vec<String>,
-    /// Each cycle as its names in order, the first not repeated at the end.
+    /// Each cycle as its names in order, the first not repeated at the end; of very many, some.
     pub(crate) cycles: Vec<Vec<String>>,
+}
+
+/// What each name needs, and the order that follows from it.
+#[derive(Debug)]
+pub(crate) struct Graph {
+    pub(crate) needs: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) order: Order,
+}
+
+impl Graph {
+    pub(crate) fn of(needs: BTreeMap<String, BTreeSet<String>>) -> Self {
+        Self { order: order(&needs), needs }
+    }
 }
 
 /// Orders names by what each needs; needs that are no names are passed over. Same input, same order.
@@ -38,7 +54,10 @@ pub(crate) fn order(needs: &BTreeMap<String, BTreeSet<String>>) -> Order {
             }
         }
         // What still waits needs something that still waits: following it runs into a cycle.
-        let Some(cycle) = cycle(needs, &waiting) else { return found };
+        let Some(cycle) = cycle(needs, &waiting).filter(|_| found.cycles.len() < MAX_CYCLES) else {
+            found.names.extend(waiting.into_keys().map(str::to_owned));
+            return found;
+        };
         ready.extend(cycle.iter().copied());
         found.cycles.push(cycle.into_iter().map(str::to_owned).collect());
     }
@@ -49,10 +68,11 @@ fn cycle<'a>(
     waiting: &BTreeMap<&'a str, usize>,
 ) -> Option<Vec<&'a str>> {
     let mut walk: Vec<&str> = vec![waiting.keys().next()?];
+    let mut walked: BTreeMap<&str, usize> = walk.iter().map(|name| (*name, 0)).collect();
     loop {
         let last = walk.last()?;
         let next = needs.get(*last)?.iter().map(String::as_str).find(|need| waiting.contains_key(need))?;
-        if let Some(start) = walk.iter().position(|name| *name == next) {
+        if let Some(start) = walked.insert(next, walk.len()) {
             let mut cycle = walk.split_off(start);
             // The same cycle reads the same wherever the walk came in: it starts at its first name.
             let first = cycle.iter().enumerate().min_by_key(|(_, name)| **name).map_or(0, |(index, _)| index);

@@ -2,7 +2,7 @@
 
 use crate::scan::{Piece, pieces};
 use crate::schema::{get, is_required, json, read, text};
-use crate::yaml::{self, Data, Node};
+use crate::yaml::{self, Data, Entries, Node};
 use crate::{ModuleSource, Target};
 use forge_engine::diag::DocumentId;
 use forge_engine::value::Value;
@@ -76,7 +76,7 @@ fn inputs(document: &Value, order: &[String]) -> String {
 fn order(source: &ModuleSource<'_>) -> Vec<String> {
     let map = |node: Node| match node.data {
         Data::Map(entries) => entries,
-        _ => Vec::new(),
+        _ => Entries::default(),
     };
     let top = yaml::parse(DocumentId(0), source.text).0.map(map).unwrap_or_default();
     let inputs = top.into_iter().find(|entry| entry.key == "inputs").map(|entry| map(entry.value));

@@ -7,48 +7,87 @@ use crate::suggest;
 use forge_engine::diag::{At, Diagnostic, DocumentId, Path, Step};
 use forge_engine::value::Value;
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Findings so far.
 pub(crate) type Findings = Vec<Diagnostic>;
 
+/// The way to a place from the root of its document. One is made for every entry that is read, and spelt out only for
+/// the few that findings are about; so it shares all but its last step.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trail<'a>(Option<Rc<(Trail<'a>, Hop<'a>)>>);
+
+/// A step of a [`Trail`].
+#[derive(Debug, Clone, Copy)]
+enum Hop<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+impl<'a> Trail<'a> {
+    /// This way and one mapping key more.
+    fn key(&self, key: &'a str) -> Self {
+        Self(Some(Rc::new((self.clone(), Hop::Key(key)))))
+    }
+
+    /// This way and one sequence index more.
+    pub(crate) fn index(&self, index: usize) -> Self {
+        Self(Some(Rc::new((self.clone(), Hop::Index(index)))))
+    }
+
+    /// All of it.
+    pub(crate) fn path(&self) -> Path {
+        let mut steps = Vec::new();
+        let mut rest = self;
+        while let Some((before, hop)) = rest.0.as_deref() {
+            steps.push(match hop {
+                Hop::Key(key) => Step::Key((*key).to_owned()),
+                Hop::Index(index) => Step::Index(*index),
+            });
+            rest = before;
+        }
+        steps.reverse();
+        Path(steps)
+    }
+}
+
 /// A value and where it stands.
 #[derive(Debug, Clone)]
 pub(crate) struct Place<'a> {
     pub(crate) document: DocumentId,
-    pub(crate) path: Path,
+    pub(crate) path: Trail<'a>,
     pub(crate) value: &'a Value,
 }
 
 impl<'a> Place<'a> {
     pub(crate) fn root(document: DocumentId, value: &'a Value) -> Self {
-        Self { document, path: Path::root(), value }
+        Self { document, path: Trail::default(), value }
     }
 
     pub(crate) fn key_at(&self) -> At {
-        At::key(self.document, self.path.clone())
+        At::key(self.document, self.path.path())
     }
 
     pub(crate) fn value_at(&self) -> At {
-        At::value(self.document, self.path.clone())
+        At::value(self.document, self.path.path())
     }
 
     /// The name it goes by in messages: its key, or its whole path.
     pub(crate) fn name(&self) -> String {
-        match self.path.0.last() {
-            Some(Step::Key(key)) => key.clone(),
-            _ => self.path.to_string(),
+        match self.path.0.as_deref() {
+            Some((_, Hop::Key(key))) => (*key).to_owned(),
+            _ => self.path.path().to_string(),
         }
     }
 
     /// What stands under a key; null counts as absent.
     pub(crate) fn get(&self, key: &str) -> Option<Place<'a>> {
         match self.value {
-            Value::Map(entries) => entries.get(key).filter(|value| **value != Value::Null).map(|value| Place {
-                document: self.document,
-                path: self.path.key(key),
-                value,
-            }),
+            Value::Map(entries) => {
+                let (key, value) = entries.get_key_value(key).filter(|(_, value)| **value != Value::Null)?;
+                Some(Place { document: self.document, path: self.path.key(key), value })
+            }
             _ => None,
         }
     }
@@ -69,7 +108,9 @@ impl<'a> Place<'a> {
         let mut place = self.clone();
         for step in steps {
             let next = match (place.value, step) {
-                (Value::Map(entries), Step::Key(key)) => entries.get(key).map(|value| (place.path.key(key), value)),
+                (Value::Map(entries), Step::Key(key)) => {
+                    entries.get_key_value(key).map(|(key, value)| (place.path.key(key), value))
+                }
                 (Value::List(items), Step::Index(index)) => {
                     items.get(*index).map(|value| (place.path.index(*index), value))
                 }
@@ -82,7 +123,7 @@ impl<'a> Place<'a> {
     }
 
     fn wrong(&self, wanted: &str, out: &mut Findings) {
-        let summary = match self.path.0.is_empty() {
+        let summary = match self.path.0.is_none() {
             true => format!("the document must be {wanted}, not {}", describe(self.value)),
             false => format!("`{}` must be {wanted}, not {}", self.name(), describe(self.value)),
         };
@@ -191,7 +232,7 @@ impl<'a> Place<'a> {
 
 /// Reports a key that is none of a closed set.
 pub(crate) fn unknown_key(key: &str, place: &Place<'_>, known: &[&str], out: &mut Findings) {
-    let inside = match place.path.0.split_last() {
+    let inside = match place.path.path().0.split_last() {
         Some((_, [])) | None => String::new(),
         Some((_, parents)) => format!(" in `{}`", Path(parents.to_vec())),
     };

@@ -132,11 +132,9 @@ fn find<'a>(root: &'a Node, path: &Path) -> Found<'a> {
     let mut found = Found { node: root, key: None, exact: true };
     for step in &path.0 {
         let next = match (&found.node.data, step) {
-            (Data::Map(entries), Step::Key(key)) => entries.iter().find(|entry| entry.key == *key).map(|entry| Found {
-                node: &entry.value,
-                key: Some(&entry.key_span),
-                exact: true,
-            }),
+            (Data::Map(entries), Step::Key(key)) => {
+                entries.of(key).map(|entry| Found { node: &entry.value, key: Some(&entry.key_span), exact: true })
+            }
             (Data::List(items), Step::Index(index)) => {
                 items.get(*index).map(|node| Found { node, key: None, exact: true })
             }

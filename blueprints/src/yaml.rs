@@ -10,7 +10,7 @@ use forge_engine::diag::{At, Diagnostic, DocumentId};
 use forge_engine::value::Value;
 use serde_saphyr::granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span};
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 /// The longest document read, in bytes. A blueprint of 2,000 modules is about 200 KiB.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -36,8 +36,58 @@ pub enum Data {
     Scalar(Value),
     /// A sequence.
     List(Vec<Node>),
-    /// A mapping, in the order of the text; no key twice.
-    Map(Vec<Entry>),
+    /// A mapping.
+    Map(Entries),
+}
+
+/// The entries of a mapping in the order of the text; no key twice.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Entries {
+    entries: Vec<Entry>,
+    /// Where each stands in `entries`, in the order of the keys: a mapping may have 100,000 of them, and each may be what
+    /// a finding is about.
+    by_key: Vec<usize>,
+}
+
+impl Entries {
+    fn new(entries: Vec<Entry>) -> Self {
+        let mut by_key: Vec<usize> = (0..entries.len()).collect();
+        by_key.sort_unstable_by(|a, b| entries[*a].key.cmp(&entries[*b].key));
+        Self { entries, by_key }
+    }
+
+    /// The entry of that key.
+    #[must_use]
+    pub fn of(&self, key: &str) -> Option<&Entry> {
+        let found = self.by_key.binary_search_by(|index| self.entries[*index].key.as_str().cmp(key));
+        found.ok().map(|position| &self.entries[self.by_key[position]])
+    }
+}
+
+impl Deref for Entries {
+    type Target = [Entry];
+
+    fn deref(&self) -> &[Entry] {
+        &self.entries
+    }
+}
+
+impl IntoIterator for Entries {
+    type Item = Entry;
+    type IntoIter = std::vec::IntoIter<Entry>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Entries {
+    type Item = &'a Entry;
+    type IntoIter = std::slice::Iter<'a, Entry>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.iter()
+    }
 }
 
 /// An entry of a mapping.
@@ -168,7 +218,7 @@ impl Builder<'_> {
                     }
                     Frame::Map { start, entries, .. } => {
                         let end = entries.last().map_or(range.end, |last| last.value.span.end.max(range.end));
-                        Node { span: start..end, data: Data::Map(entries), verbatim: None }
+                        Node { span: start..end, data: Data::Map(Entries::new(entries)), verbatim: None }
                     }
                 };
                 self.complete(node, None);

@@ -3,7 +3,7 @@
 mod setup;
 
 use forge_blueprints::{ModuleSource, Override};
-use setup::{local, outcome};
+use setup::{local, outcome, with_files};
 
 #[test]
 fn everything_wrong_with_a_blueprint_is_said_at_once() {
@@ -42,6 +42,64 @@ fn documents_too_large_and_too_deep_are_refused() {
         let outcome = local(&text);
         assert_eq!(outcome.findings.iter().map(|finding| finding.id).collect::<Vec<_>>(), [id]);
         assert!(outcome.text().len() < 2000, "{}", outcome.text());
+    }
+}
+
+#[test]
+fn of_very_many_findings_the_first_are_shown() {
+    // Warnings stand before the errors, and are left out for them.
+    let modules: String = (0..150).map(|index| format!("  a{index}: {{ use: s3 }}\n")).collect();
+    let broken: String = (0..98).map(|index| format!("  b{index}: {{}}\n")).collect();
+    let head = "forge: v1\nname: many\nmodules:\n  shelf: { use: ./m }\n";
+    let warning = "module: m\nchecks:\n  - { that: \"${1 > 2}\", say: \"${module.name}\", severity: warning }\ntargets: { local: {} }\n";
+    let uses = modules.replace("s3", "./m");
+    let outcome = with_files(&format!("{head}{uses}{broken}"), &[("m/module.yaml", warning)]);
+    let shown: Vec<&str> = outcome.findings.iter().map(|finding| finding.id).collect();
+    assert_eq!(shown.len(), 101);
+    assert_eq!((&shown[..2], shown[2], shown[99]), (["check"; 2].as_slice(), "missing-key", "missing-key"));
+    assert!(
+        outcome.text().ends_with(
+            "note[more-findings]: 149 more are not shown, 0 of them errors\n |\n \
+         = why: Of errors, warnings and notes, in this order, the first 100 are shown.\n \
+         = help: Mend these first; many of the others may have the same cause.\n\n98 errors, 2 warnings\n"
+        ),
+        "{}",
+        outcome.text()
+    );
+
+    let outcome = with_files(&format!("{head}{uses}"), &[("m/module.yaml", warning)]);
+    assert!(outcome.expanded.is_some());
+    assert_eq!(outcome.findings.len(), 101);
+
+    let broken = (0..10_000).map(|index| format!("  b{index}: {{}}\n")).collect::<String>();
+    let outcome = local(&format!("forge: v1\nname: many\nmodules:\n{broken}"));
+    let places: Vec<String> =
+        outcome.findings.iter().filter_map(|finding| setup::place(finding, &outcome.sources)).collect();
+    let wanted: Vec<String> = (0..100).map(|index| format!("blueprint.yaml:{}:3", index + 4)).collect();
+    assert_eq!(places, wanted);
+    assert_eq!(outcome.findings[100].summary, "9900 more are not shown, 9900 of them errors");
+}
+
+#[test]
+fn instances_cannot_multiply_without_end() {
+    let twice = |inner: &str| {
+        let uses = format!("{{ use: {inner} }}");
+        format!("module: m\ntargets: {{ local: {{ modules: {{ a: {uses}, b: {uses} }} }} }}\n")
+    };
+    let files: Vec<(String, String)> =
+        (0..40).map(|level| (format!("m{level}/module.yaml"), twice(&format!("../m{}", level + 1)))).collect();
+    let mut files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    files.push(("m40/module.yaml", "module: m\ntargets: { local: {} }\n"));
+    let many = "module: many\ntargets: { local: { resources: { b: { kind: local.bucket, for_each: \"${range(10000)}\" } } } }\n";
+    files.push(("many/module.yaml", many));
+    let lets = "module: lets\ntargets:\n  local:\n    lets:\n      all:\n        for_each: ${range(10000)}\n        value: \
+        { for_each: \"${range(10000)}\", value: \"${each.key}\" }\n    outputs: { all: \"${lets.all}\" }\n";
+    files.push(("lets/module.yaml", lets));
+    for used in ["use: ./m0", "use: ./many, for_each: \"${range(10000)}\"", "use: ./lets"] {
+        let outcome = with_files(&format!("forge: v1\nname: many\nmodules:\n  top: {{ {used} }}\n"), &files);
+        assert!(outcome.expanded.is_none());
+        let ids: Vec<&str> = outcome.findings.iter().map(|finding| finding.id).collect();
+        assert!(!ids.is_empty() && ids.iter().all(|id| ["too-large"].contains(id)), "{ids:?}");
     }
 }
 

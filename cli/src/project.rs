@@ -27,6 +27,8 @@ const DRAFT: &str = "new";
 /// What to do without a blueprint.
 const BEGIN: &str = "`forge init` writes a blueprint to begin with.";
 const VARIABLE_PREFIX: &str = "FORGE_VAR_";
+/// Where a value comes from that the environment set when this was put up.
+const REMEMBERED: &str = "FORGE_VAR_ at the last up";
 
 /// What was put up last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +43,9 @@ pub(crate) struct Current {
     pub(crate) target: String,
     /// Variables that the command line set.
     pub(crate) vars: BTreeMap<String, String>,
+    /// Variables that the environment set, but for sensitive ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) environment: BTreeMap<String, String>,
     /// Files that set variables, weakest first; relative ones are relative to the blueprint's directory.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) var_files: Vec<PathBuf>,
@@ -105,6 +110,8 @@ pub(crate) struct Project {
     file: String,
     target: Option<String>,
     vars: BTreeMap<String, String>,
+    /// What the environment set when this was put up; weaker than what it sets now.
+    environment: BTreeMap<String, String>,
     var_files: Vec<VarFile>,
 }
 
@@ -241,14 +248,14 @@ impl Project {
                 (directory.to_owned(), PathBuf::from(&file), file, earlier)
             }
         };
-        let (target, mut vars, remembered) = match earlier {
-            Some(current) => (Some(current.target), current.vars, current.var_files),
-            None => (None, BTreeMap::new(), Vec::new()),
+        let (target, mut vars, environment, remembered) = match earlier {
+            Some(current) => (Some(current.target), current.vars, current.environment, current.var_files),
+            None => Default::default(),
         };
         vars.extend(arguments.variables.vars.iter().cloned());
         let target = arguments.target.clone().or(target);
         let var_files = var_files(directory, &home, remembered, &arguments.variables.files)?;
-        Ok(Self { directory: home, shown, file, target, vars, var_files })
+        Ok(Self { directory: home, shown, file, target, vars, environment, var_files })
     }
 
     /// Reads and checks the blueprint; warnings are shown.
@@ -269,12 +276,10 @@ impl Project {
         let bytes = file::read(&path, &self.shown).map_err(|failure| failure.help(BEGIN))?;
         let var_files = self.read_var_files()?;
         let var_files: Vec<_> = var_files.iter().map(|(name, bytes)| Document { name, bytes }).collect();
-        let environment: Vec<(String, String, String)> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .filter_map(|(name, value)| Some((name.strip_prefix(VARIABLE_PREFIX)?.to_owned(), value, name.clone())))
-            .collect();
-        let environment: Vec<Override<'_>> =
-            environment.iter().map(|(name, text, origin)| Override { name, text, origin }).collect();
+        let environment = environment();
+        let remembered = self.environment.iter().map(|(name, text)| Override { name, text, origin: REMEMBERED });
+        let now = environment.iter().map(|(name, text, origin)| Override { name, text, origin });
+        let environment: Vec<Override<'_>> = remembered.chain(now).collect();
         let overrides: Vec<Override<'_>> =
             self.vars.iter().map(|(name, text)| Override { name, text, origin: "--var" }).collect();
         // Checking specifications needs no place; the one for work is made when the deployment's name is known.
@@ -314,15 +319,34 @@ impl Project {
             deployment: expanded.name.clone(),
             target: expanded.target.name().to_owned(),
             vars: self.vars.clone(),
+            environment: self.environment_of(expanded),
             var_files: self.var_files.iter().map(|file| file.path.clone()).collect(),
             bucket: None,
         }
+    }
+
+    /// What the environment sets of the blueprint's variables. Of a sensitive one only its name counts, which is in the
+    /// blueprint; its value is never written anywhere.
+    fn environment_of(&self, expanded: &Expanded) -> BTreeMap<String, String> {
+        let mut set = self.environment.clone();
+        set.extend(environment().into_iter().map(|(name, text, _)| (name, text)));
+        let known = |name: &str| expanded.variables.iter().any(|known| known.name == name && !known.sensitive);
+        set.retain(|name, _| known(name));
+        set
     }
 
     /// Where the deployment's own files are.
     pub(crate) fn home(&self, expanded: &Expanded) -> PathBuf {
         home(&self.directory, &expanded.name)
     }
+}
+
+/// The variables that the environment sets: name, value, and the name of the environment variable.
+fn environment() -> Vec<(String, String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter_map(|(name, value)| Some((name.strip_prefix(VARIABLE_PREFIX)?.to_owned(), value, name.clone())))
+        .collect()
 }
 
 /// The deployment of that name.

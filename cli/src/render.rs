@@ -8,6 +8,10 @@ use std::fmt::Write as _;
 /// Wide enough for a line of prose beside an excerpt; terminals wrap what is longer.
 const WIDTH: usize = 120;
 
+/// How far apart, in bytes, the places may lie that share an excerpt. The lines between are folded away, but all of them
+/// are gone through first.
+const MAX_EXCERPT: usize = 64 << 10;
+
 /// Lines of source shown around what is meant.
 const CONTEXT_LINES: usize = 1;
 
@@ -43,7 +47,7 @@ fn group<'a>(finding: &'a Diagnostic, locate: &'a dyn Locate) -> Group<'a> {
     group
 }
 
-/// One excerpt for each document, that of the primary place first.
+/// One excerpt for each document, or for each place where they lie far apart; that of the primary place first.
 fn snippets<'a>(finding: &'a Diagnostic, locate: &'a dyn Locate) -> Vec<Snippet<'a, Annotation<'a>>> {
     let primary = finding.primary.iter().map(|label| (AnnotationKind::Primary, label));
     let secondary = finding.secondary.iter().map(|label| (AnnotationKind::Context, label));
@@ -51,7 +55,11 @@ fn snippets<'a>(finding: &'a Diagnostic, locate: &'a dyn Locate) -> Vec<Snippet<
     for (kind, label) in primary.chain(secondary) {
         let Some(located) = locate.locate(&label.at) else { continue };
         // Texts are the same when they are the same memory; names may repeat.
-        match documents.iter_mut().find(|labels| std::ptr::eq(labels[0].2.text, located.text)) {
+        let near = |labels: &[(AnnotationKind, &Label, Located<'_>)]| {
+            let (first, here) = (&labels[0].2, &located);
+            std::ptr::eq(first.text, here.text) && first.range.start.abs_diff(here.range.start) < MAX_EXCERPT
+        };
+        match documents.iter_mut().find(|labels| near(labels)) {
             Some(labels) => labels.push((kind, label, located)),
             None => documents.push(vec![(kind, label, located)]),
         }
@@ -66,7 +74,7 @@ fn snippet<'a>(labels: &[(AnnotationKind, &'a Label, Located<'a>)]) -> Snippet<'
     // Only the lines in question: the whole text would be searched again for every finding.
     let start = (0..=CONTEXT_LINES).fold(first + 1, |at, _| line_start(text, at.saturating_sub(1)));
     let end = (0..=CONTEXT_LINES).fold(last, |at, _| line_end(text, at));
-    let line = text[..start].matches('\n').count() + 1;
+    let line = text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count() + 1;
     let mut snippet = Snippet::source(&text[start..end]).path(name).line_start(line);
     for (kind, label, located) in labels {
         let annotation = kind.span(located.range.start - start..located.range.end - start);

@@ -48,3 +48,21 @@ fn up_remembers_it_wherever_the_next_command_is_run() {
     );
     site.forge(&["destroy", "-C", "here", "--yes", "--delete-data"]).with_code(0);
 }
+
+#[test]
+fn up_remembers_what_the_environment_set_but_no_secret() {
+    let blueprint = BLUEPRINT
+        .replace("vars:\n", "vars:\n  token: { type: string, sensitive: true, default: \"env:TOKEN\" }\n")
+        .replace("command:", "env: { TOKEN: \"${vars.token}\" }, command:");
+    let site = Site::with(&[("blueprint.yaml", &blueprint)]);
+    let mut up = site.command(&["up", "--yes"]);
+    up.env("FORGE_VAR_nodes", "2").env("FORGE_VAR_token", "hunter2").env("FORGE_VAR_other", "of another blueprint");
+    assert!(up.output().expect("forge runs").status.success());
+    let remembered = site.read(".forge/current.json");
+    assert!(remembered.contains("\"environment\":{\"nodes\":\"2\"}"), "{remembered}");
+    assert_eq!(nodes(&site, &[]), 2);
+    let plan = site.command(&["plan", "--json"]).env("FORGE_VAR_nodes", "3").output().expect("forge runs");
+    assert!(String::from_utf8_lossy(&plan.stdout).contains("\"nodes\":3"), "what is said now is stronger");
+    assert_eq!(nodes(&site, &["--var", "nodes=4"]), 4);
+    site.forge(&["destroy", "--yes", "--delete-data"]).with_code(0);
+}

@@ -97,7 +97,7 @@ impl<'a> World<'a> {
                 None => {
                     let summary = format!("there is no `{name}` to depend on");
                     let mut finding = Diagnostic::error("unknown-reference", summary).at(place.value_at(), "");
-                    finding.help = suggest::help(name, addresses.keys().copied());
+                    finding.help = self.evaluator.advise(|| suggest::help(name, addresses.keys().copied()));
                     out.push(finding);
                 }
             }

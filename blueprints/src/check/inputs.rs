@@ -11,6 +11,9 @@ use forge_engine::value::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The most names that a message offers.
+const MAX_CHOICES: usize = 20;
+
 /// What inputs are checked with.
 pub(crate) struct Context<'a> {
     pub(crate) scope: &'a Scope,
@@ -152,5 +155,5 @@ fn types(input: &Input<'_>) -> String {
 }
 
 fn either(names: impl Iterator<Item = String>) -> String {
-    names.collect::<Vec<_>>().join(" or ")
+    names.take(MAX_CHOICES).collect::<Vec<_>>().join(" or ")
 }

@@ -43,7 +43,7 @@ impl<'a> Span<'a> {
 impl Position {
     fn of(text: &str, offset: usize) -> Self {
         let line_start = text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
-        let line = text[..line_start].matches('\n').count() + 1;
+        let line = text.as_bytes()[..line_start].iter().filter(|byte| **byte == b'\n').count() + 1;
         Self { line, column: text[line_start..offset].chars().count() + 1, offset }
     }
 }
