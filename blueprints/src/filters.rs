@@ -20,6 +20,9 @@ const MAX_NETWORKS: u32 = 4096;
 /// The most values of one text of JSON; the longest text that an expression may give holds fewer.
 const MAX_JSON: usize = 64 << 10;
 
+/// The least length that a text is cut to: a dash, eight digits, and something to know it by.
+const SHORTEST: usize = 16;
+
 /// Adds them.
 pub(crate) fn add(environment: &mut Environment<'static>) {
     watch(environment);
@@ -40,12 +43,14 @@ pub(crate) fn add(environment: &mut Environment<'static>) {
             .filter(|_| free < 64)
             .ok_or_else(|| refuse(format!("{text} has more than 2^63 addresses")))
     });
-    environment.add_filter("cidr_contains", |text: String, other: String| {
-        let (outer, inner) = (Network::parse(&text)?, Network::parse(&other)?);
-        Ok::<_, Error>(outer.prefix <= inner.prefix && outer.overlaps(&inner))
+    environment.add_filter("cidr_contains", |text: String, others: Jinja| {
+        let outer = Network::parse(&text)?;
+        let inside = |inner: &Network| outer.prefix <= inner.prefix && outer.overlaps(inner);
+        Ok::<_, Error>(networks(&others)?.iter().all(inside))
     });
-    environment.add_filter("cidr_overlaps", |text: String, other: String| {
-        Ok::<_, Error>(Network::parse(&text)?.overlaps(&Network::parse(&other)?))
+    environment.add_filter("cidr_overlaps", |text: String, others: Jinja| {
+        let one = Network::parse(&text)?;
+        Ok::<_, Error>(networks(&others)?.iter().any(|other| one.overlaps(other)))
     });
     environment.add_filter("sha256", |text: String| {
         Sha256::digest(text.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
@@ -53,6 +58,7 @@ pub(crate) fn add(environment: &mut Environment<'static>) {
             hex
         })
     });
+    environment.add_filter("short", short);
     environment.add_filter("json", |state: &State<'_, '_>, value: Jinja| {
         if let Some(book) = state.lookup(BOOK).and_then(|book| book.downcast_object::<Handle>()) {
             book.0.look_at(&value);
@@ -276,6 +282,35 @@ impl std::fmt::Display for Network {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.address(self.first), self.prefix)
     }
+}
+
+/// A network, or each of a list.
+fn networks(value: &Jinja) -> Result<Vec<Network>, Error> {
+    let parse = |value: &Jinja| {
+        let text = value.as_str().ok_or_else(|| refuse(format!("a network is text, not {}", value.kind())))?;
+        Network::parse(text)
+    };
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable => value.try_iter()?.map(|item| parse(&item)).collect(),
+        _ => Ok(vec![parse(value)?]),
+    }
+}
+
+/// A text of at most `length` characters that is another for another text: where it is cut, a digest of all of it stands.
+fn short(text: String, length: usize) -> Result<String, Error> {
+    if length < SHORTEST {
+        return Err(refuse(format!("{length} characters are too few; {SHORTEST} are the least")));
+    }
+    if text.chars().count() <= length {
+        return Ok(text);
+    }
+    let digest = Sha256::digest(text.as_bytes());
+    let mut cut: String = text.chars().take(length - 9).collect();
+    cut.push('-');
+    for byte in digest.iter().take(4) {
+        let _ = write!(cut, "{byte:02x}");
+    }
+    Ok(cut)
 }
 
 /// `"10.0.0.0/16" | cidr_subnet(8, 101)` is `10.0.101.0/24`.
