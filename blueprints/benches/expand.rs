@@ -21,6 +21,10 @@ use forge_engine::kind::Kinds;
 use setup::{Outcome, outcome_among};
 use std::time::{Duration, Instant};
 
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The blueprints that forge ships.
 const SHIPPED: [(&str, &str); 3] = [
     ("local.yaml", include_str!("../local.yaml")),

@@ -22,6 +22,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use ui::Ui;
 
+/// Expansion makes and drops many small values; this takes half of the time off that the C library's needs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Infrastructure as code for AI training clusters.
 #[derive(Debug, Parser)]
 #[command(name = "forge", version, arg_required_else_help = true, disable_help_subcommand = true)]
