@@ -8,12 +8,13 @@
 use crate::blueprint;
 use crate::body::{Built, Frame, World};
 use crate::check::unused;
-use crate::expr::{Evaluator, Scope};
+use crate::expr::Evaluator;
 use crate::job::{self, Job};
 use crate::library::{self, Library};
 use crate::module::{self, Body, Definition, ModuleSource, RESERVED, Reader};
 use crate::order;
 use crate::resolved::Use;
+use crate::scope::Scope;
 use crate::shape::{Findings, Place};
 use crate::sources::Sources;
 use crate::suggest;

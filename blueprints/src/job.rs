@@ -1,8 +1,9 @@
 //! Jobs: what to train on which nodes, and how it is kept going.
 
-use crate::expr::{Evaluator, Scope};
+use crate::expr::Evaluator;
 use crate::language;
 use crate::rule::show;
+use crate::scope::Scope;
 use crate::shape::{Findings, Place, describe, label, written};
 use crate::sources::Sources;
 use crate::target::Target;

@@ -31,6 +31,7 @@ pub mod resolved;
 mod rule;
 mod scan;
 pub mod schema;
+mod scope;
 mod shape;
 pub mod shipped;
 mod sources;

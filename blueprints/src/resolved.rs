@@ -7,8 +7,9 @@
 
 use crate::emit::{self, Entry, Tree};
 use crate::expand::Expanded;
-use crate::expr::{Key, is_repetition};
+use crate::expr::is_repetition;
 use crate::job::Job;
+use crate::scope::Key;
 use crate::sources::Sources;
 use forge_engine::diag::{At, DocumentId, Locate, Path};
 use forge_engine::value::{Output, Value};

@@ -1,7 +1,8 @@
 //! Where a blueprint runs, and the settings that each target has.
 
-use crate::expr::{Evaluator, Scope};
+use crate::expr::Evaluator;
 use crate::language;
+use crate::scope::Scope;
 use crate::shape::{Findings, Place, brief};
 use crate::sources::Sources;
 use crate::suggest;

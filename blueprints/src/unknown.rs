@@ -10,7 +10,7 @@
 //! A view also knows which name of the scope it is a part of, so that a result that is a module as a whole is known to
 //! be that module, whatever expression chose it.
 
-use crate::expr::Scope;
+use crate::scope::Scope;
 use forge_engine::diag::Step;
 use forge_engine::value::Value;
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value as Jinja, ValueKind};

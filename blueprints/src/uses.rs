@@ -1,7 +1,7 @@
 //! One module in a blueprint, or in another module: `gpus: { use: gpu-nodes, with: { … } }`.
 
-use crate::expr::Key;
 use crate::language;
+use crate::scope::Key;
 use crate::shape::{Findings, Place, identifier};
 use forge_engine::diag::Diagnostic;
 use std::collections::BTreeMap;

@@ -4,9 +4,10 @@
 //! variable files (the last one given wins), and values set one by one. Of a sensitive variable only a reference is ever
 //! taken, and where the environment sets it, the reference is to that.
 
-use crate::expr::{Scope, holds_expression, refuse_expressions};
+use crate::expr::{holds_expression, refuse_expressions};
 use crate::language;
 use crate::rule::{Misfit, Rule, Type};
+use crate::scope::Scope;
 use crate::shape::{Findings, Place, identifier};
 use crate::sources::Sources;
 use crate::suggest;

@@ -2,8 +2,9 @@
 //! module beside it.
 
 use super::World;
-use crate::expr::{Scope, root_of};
+use crate::expr::root_of;
 use crate::module::{Body, Check};
+use crate::scope::Scope;
 use crate::shape::{Findings, Place, describe};
 use crate::uses::Used;
 use forge_engine::diag::{At, Diagnostic, Label, Severity, Step};

@@ -2,8 +2,9 @@
 
 use super::{Form, Frame, World, address, together};
 use crate::check::spec::{self, Shape};
-use crate::expr::{INSTANCE, Key, Scope};
+use crate::expr::INSTANCE;
 use crate::module::Declared;
+use crate::scope::{Key, Scope};
 use crate::shape::{Findings, Place};
 use crate::suggest;
 use forge_engine::address::Address;

@@ -1,8 +1,9 @@
 //! What is passed to a module against what the module takes.
 
-use crate::expr::{Evaluator, Passed, Scope, Whole};
+use crate::expr::Evaluator;
 use crate::module::{Default, Definition, Input};
 use crate::rule::Type;
+use crate::scope::{Passed, Scope, Whole};
 use crate::shape::{Findings, unknown_key};
 use crate::sources::Sources;
 use crate::uses::Used;
