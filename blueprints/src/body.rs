@@ -48,6 +48,8 @@ pub(crate) struct World<'a> {
     pub(crate) broken: &'a BTreeSet<String>,
     pub(crate) target: Option<(Target, Kinds)>,
     pub(crate) settings: Arc<Value>,
+    /// Those that have no value because of an error that has been reported.
+    pub(crate) broken_settings: BTreeSet<&'static str>,
     pub(crate) deployment: Arc<Value>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) evaluator: &'a Evaluator,
@@ -454,6 +456,7 @@ impl<'a> World<'a> {
         }
         scope.set("inputs", Value::Map(values), "input");
         scope.set("target", Arc::clone(&self.settings), "setting");
+        self.broken_settings.iter().for_each(|key| scope.set_broken(format!("target.{key}")));
         scope.set("deployment", Arc::clone(&self.deployment), "part");
         let name: String = path.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let name = name.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");

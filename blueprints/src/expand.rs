@@ -249,7 +249,8 @@ impl Expander<'_> {
             unreadable: &unreadable,
             broken: &broken,
             target: target.map(|target| (target, (self.request.kinds)(target))),
-            settings: Arc::new(Value::Map(settings.clone())),
+            settings: Arc::new(Value::Map(settings.values.clone())),
+            broken_settings: settings.broken,
             deployment: Arc::new(deployment),
             tags,
             evaluator: &self.evaluator,
@@ -279,7 +280,7 @@ impl Expander<'_> {
         Some(Expanded {
             name: deployment.0.clone(),
             target: target?,
-            settings,
+            settings: settings.values,
             tags: world.tags,
             variables,
             desired: Desired { deployment, resources: built.resources },

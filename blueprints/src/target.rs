@@ -9,8 +9,8 @@ use crate::suggest;
 use forge_engine::diag::Diagnostic;
 use forge_engine::value::Value;
 use regex_lite::Regex;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Where a blueprint runs.
@@ -93,6 +93,14 @@ fn unknown(word: &str) -> Diagnostic {
     finding
 }
 
+/// The settings of the chosen target.
+pub(crate) struct Settings {
+    /// Their values; those that the blueprint leaves out are null.
+    pub(crate) values: BTreeMap<String, Value>,
+    /// Those that have no value because of an error that has been reported.
+    pub(crate) broken: BTreeSet<&'static str>,
+}
+
 /// The settings of every target, checked; those of the chosen one are returned, absent ones as null.
 pub(crate) fn settings(
     blueprint: &Place<'_>,
@@ -101,8 +109,8 @@ pub(crate) fn settings(
     evaluator: &Evaluator,
     sources: &Sources,
     out: &mut Findings,
-) -> BTreeMap<String, Value> {
-    let mut settings = BTreeMap::new();
+) -> Settings {
+    let (mut settings, mut broken) = (BTreeMap::new(), BTreeSet::new());
     for target in Target::ALL {
         let evaluated = blueprint.get(target.name()).and_then(|place| {
             let fits = place.shape(&target.keys(), out);
@@ -123,6 +131,7 @@ pub(crate) fn settings(
             }
         }
         if chosen == Some(target) {
+            broken.extend(misread(blueprint, target, evaluated.is_some()));
             settings.extend(target.keys().iter().map(|key| ((*key).to_owned(), Value::Null)));
             if let Some((_, Value::Map(entries))) = evaluated {
                 settings.extend(entries);
@@ -137,7 +146,21 @@ pub(crate) fn settings(
             }
         }
     }
-    settings
+    Settings { values: settings, broken }
+}
+
+/// Settings that the blueprint says in a way that has been reported: they have no value, and must not be missed again.
+fn misread(blueprint: &Place<'_>, target: Target, evaluated: bool) -> BTreeSet<&'static str> {
+    let Some(place) = blueprint.get(target.name()) else { return BTreeSet::new() };
+    let known = target.keys();
+    let said: Vec<&str> = place.entries().into_iter().map(|(key, _)| key).collect();
+    let absent = || known.iter().copied().filter(|key| !said.contains(key));
+    let meant = said.iter().filter(|key| !known.contains(key)).filter_map(|key| suggest::nearest(key, absent()));
+    let mut misread: BTreeSet<&str> = meant.collect();
+    if !evaluated {
+        misread.extend(known.iter().filter(|key| said.contains(key)));
+    }
+    misread
 }
 
 /// A machine that is a text is its address, and has only the settings that it says.
