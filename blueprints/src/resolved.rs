@@ -13,7 +13,7 @@ use crate::scope::Key;
 use crate::sources::Sources;
 use forge_engine::diag::{At, DocumentId, Locate, Path};
 use forge_engine::value::{Output, Value};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 /// A module as the blueprint comes to use it.
@@ -86,6 +86,8 @@ struct Resolver<'a> {
     origins: bool,
     /// The modules in the order of the text.
     uses: Vec<&'a Use>,
+    /// The names that some module has.
+    present: BTreeSet<&'a str>,
     /// What expressions call each module, by its address.
     names: BTreeMap<String, String>,
     /// What expressions call an output of a resource, when the module that it belongs to gives it out.
@@ -113,8 +115,17 @@ impl<'a> Resolver<'a> {
             }
         };
         let names = expanded.uses.iter().map(|used| (used.address(), name(used))).collect();
-        let mut resolver =
-            Self { expanded, sources, origins, uses, names, outputs: HashMap::new(), collections: HashMap::new() };
+        let present = of_name.into_keys().collect();
+        let mut resolver = Self {
+            expanded,
+            sources,
+            origins,
+            uses,
+            present,
+            names,
+            outputs: HashMap::new(),
+            collections: HashMap::new(),
+        };
         for used in &expanded.uses {
             let address = used.address();
             let (Some(name), Some(outputs)) = (resolver.names.get(&address), expanded.modules.get(&address)) else {
@@ -216,7 +227,7 @@ impl<'a> Resolver<'a> {
             entries.push(Entry::new("protect", Tree::Scalar(Value::Bool(true))));
         }
         // Of what has no instances nothing is left to wait for.
-        let there = |name: &&String| self.expanded.uses.iter().any(|other| other.name == **name);
+        let there = |name: &&String| self.present.contains(name.as_str());
         let names: Vec<Tree> = used.depends_on.iter().filter(there).map(Tree::text).collect();
         if !names.is_empty() {
             entries.push(Entry::new("depends_on", Tree::List(names)));

@@ -84,10 +84,8 @@ fn together(group: &[&Used<'_>]) -> Option<Diagnostic> {
             finding.also(numbered.place.key_at(), "a number").why("References to it are to a list or to a mapping.");
         return Some(finding.help("Give each of them a number, or each a name."));
     }
-    let twice = group.iter().enumerate().find_map(|(index, used)| {
-        let first = group.iter().take(index).find(|first| first.key == used.key)?;
-        Some((used, first))
-    });
+    let mut seen = BTreeMap::new();
+    let twice = group.iter().find_map(|used| Some((used, seen.insert(&used.key, used)?)));
     if let Some((used, first)) = twice {
         let key = used.key.as_ref().map(ToString::to_string).unwrap_or_default();
         let finding = error(format!("the instance `{name}{key}` stands twice"), used);
