@@ -65,6 +65,8 @@ struct Compiled {
     expression: Expression<'static, 'static>,
     /// The dotted names that it refers to.
     references: BTreeSet<String>,
+    /// Whether it is a dotted name and nothing else.
+    is_reference: bool,
 }
 
 /// Evaluates expressions.
@@ -137,8 +139,12 @@ impl Evaluator {
         let expression = ENVIRONMENT.compile_expression_owned(source.to_owned());
         let expression =
             expression.map_err(|error| error.detail().map_or_else(|| error.kind().to_string(), str::to_owned))?;
-        let references = mentions(source).into_iter().filter(|name| !self.functions.contains(name)).collect();
-        Ok(Compiled { expression, references })
+        let mentions = mentions(source);
+        let references: BTreeSet<String> =
+            mentions.iter().filter(|name| !self.functions.contains(*name)).cloned().collect();
+        let is_name = |reference: &String| reference == source.trim();
+        let is_reference = mentions.len() == 1 && references.first().is_some_and(is_name);
+        Ok(Compiled { expression, references, is_reference })
     }
 
     /// The value with its expressions evaluated; none when something in it has no value, which has then been reported.
@@ -404,6 +410,16 @@ impl Evaluator {
                 return None;
             }
         };
+        // Most expressions are names. What needs no engine gets none, unless something has to be said of it.
+        if compiled.is_reference
+            && let Some(value) = scope.look_up(source.trim())
+            && !matches!(value, Value::Secret(_))
+            && !matches!(value, Value::String(text) if text.len() > MAX_TEXT)
+        {
+            self.budget.spend_on(value);
+            let path = matches!(value, Value::List(_) | Value::Map(_)).then(|| source.trim().to_owned());
+            return self.affords(0, at, out).then(|| (value.clone(), path));
+        }
         let references = &compiled.references;
         let wrong: Vec<_> = references
             .iter()
