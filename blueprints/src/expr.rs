@@ -10,14 +10,14 @@ use crate::mentions::mentions;
 use crate::rule::show;
 use crate::scan::{self, Piece};
 use crate::scope::{Items, Key, Passed, Scope};
-use crate::shape::{Findings, Place, brief, describe};
+use crate::shape::{self, Findings, Place, brief, describe};
 use crate::sources::Sources;
 use crate::unknown::{self, Book, Budget, Root};
 use crate::uses::{ODD_KEY, is_plain};
 use forge_engine::diag::{At, Diagnostic};
 use forge_engine::value::Value;
 use minijinja::{Environment, Expression, UndefinedBehavior, value::Value as Jinja};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
@@ -62,11 +62,43 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
 
 /// An expression, ready to be evaluated.
 struct Compiled {
-    expression: Expression<'static, 'static>,
+    /// Made when it is needed first; of a name that has a value it never is.
+    expression: OnceCell<Expression<'static, 'static>>,
     /// The dotted names that it refers to.
     references: BTreeSet<String>,
     /// Whether it is a dotted name and nothing else.
     is_reference: bool,
+}
+
+impl Compiled {
+    /// The result, or why there is none.
+    fn eval(&self, source: &str, root: Jinja) -> Result<Jinja, String> {
+        let expression = match self.expression.get() {
+            Some(expression) => expression,
+            None => {
+                let made = made(source)?;
+                self.expression.get_or_init(|| made)
+            }
+        };
+        expression.eval(root).map_err(|error| {
+            error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()))
+        })
+    }
+}
+
+/// The engine's form of an expression, or why it is none.
+fn made(source: &str) -> Result<Expression<'static, 'static>, String> {
+    let made = ENVIRONMENT.compile_expression_owned(source.to_owned());
+    made.map_err(|error| error.detail().map_or_else(|| error.kind().to_string(), str::to_owned))
+}
+
+/// Whether an expression is a name, perhaps with parts: `inputs.network.id`.
+fn is_dotted(source: &str) -> bool {
+    source.split('.').all(|step| {
+        step.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+            && step.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+            && !shape::WORDS.contains(&step)
+    })
 }
 
 /// Evaluates expressions.
@@ -136,15 +168,14 @@ impl Evaluator {
         if source.len() > MAX_SOURCE {
             return Err(format!("it is {} bytes long; {MAX_SOURCE} are the most", source.len()));
         }
-        let expression = ENVIRONMENT.compile_expression_owned(source.to_owned());
-        let expression =
-            expression.map_err(|error| error.detail().map_or_else(|| error.kind().to_string(), str::to_owned))?;
-        let mentions = mentions(source);
-        let references: BTreeSet<String> =
-            mentions.iter().filter(|name| !self.functions.contains(*name)).cloned().collect();
-        let is_name = |reference: &String| reference == source.trim();
-        let is_reference = mentions.len() == 1 && references.first().is_some_and(is_name);
-        Ok(Compiled { expression, references, is_reference })
+        let name = source.trim();
+        if is_dotted(name) && !self.functions.contains(name) {
+            let references = [name.to_owned()].into();
+            return Ok(Compiled { expression: OnceCell::new(), references, is_reference: true });
+        }
+        let expression = OnceCell::from(made(source)?);
+        let references = mentions(source).into_iter().filter(|name| !self.functions.contains(name)).collect();
+        Ok(Compiled { expression, references, is_reference: false })
     }
 
     /// The value with its expressions evaluated; none when something in it has no value, which has then been reported.
@@ -435,9 +466,7 @@ impl Evaluator {
         let book = Arc::new(Book::default());
         let root = Root { scope: scope.clone(), book: Arc::clone(&book) };
         let mut returned = Vec::new();
-        let result = compiled.expression.eval(Jinja::from_object(root)).map_err(|error| {
-            error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()))
-        });
+        let result = compiled.eval(source, Jinja::from_object(root));
         let path = result.as_ref().ok().and_then(unknown::path);
         let result = result.and_then(|result| unknown::leave(&result, &mut returned, &self.budget));
         if !self.affords(0, at, out) {

@@ -322,10 +322,12 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     (!text.is_empty()).then_some(total)
 }
 
+/// The words of expressions, which are no names.
+pub(crate) const WORDS: [&str; 10] = ["and", "or", "not", "in", "is", "if", "else", "true", "false", "none"];
+
 /// Names that expressions can say: `[a-z][a-z0-9_]*` and no word of the expression language. `reserved` tells the names
 /// that mean something else already.
 pub(crate) fn identifier(name: &str, place: &Place<'_>, reserved: &dyn Fn(&str) -> bool, out: &mut Findings) -> bool {
-    const WORDS: [&str; 10] = ["and", "or", "not", "in", "is", "if", "else", "true", "false", "none"];
     if WORDS.contains(&name) || reserved(name) {
         let (id, what) = match WORDS.contains(&name) {
             true => ("bad-name", "is a word of the language"),
