@@ -62,12 +62,10 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
 
 /// An expression, ready to be evaluated.
 struct Compiled {
-    /// Made when it is needed first; of a name that has a value it never is.
+    /// Made when it is needed first; of a name that has a value it seldom is.
     expression: OnceCell<Expression<'static, 'static>>,
     /// The dotted names that it refers to.
     references: BTreeSet<String>,
-    /// Whether it is a dotted name and nothing else.
-    is_reference: bool,
 }
 
 impl Compiled {
@@ -171,11 +169,11 @@ impl Evaluator {
         let name = source.trim();
         if is_dotted(name) && !self.functions.contains(name) {
             let references = [name.to_owned()].into();
-            return Ok(Compiled { expression: OnceCell::new(), references, is_reference: true });
+            return Ok(Compiled { expression: OnceCell::new(), references });
         }
         let expression = OnceCell::from(made(source)?);
         let references = mentions(source).into_iter().filter(|name| !self.functions.contains(name)).collect();
-        Ok(Compiled { expression, references, is_reference: false })
+        Ok(Compiled { expression, references })
     }
 
     /// The value with its expressions evaluated; none when something in it has no value, which has then been reported.
@@ -371,6 +369,17 @@ impl Evaluator {
             return Some((Value::String(text.to_owned()), None));
         }
         let at = |range| sources.within(place.document, &place.path.path(), range);
+        // Most expressions are names. What needs no engine gets none, unless something has to be said of it.
+        let name = text.strip_prefix("${").and_then(|text| text.strip_suffix('}')).map(str::trim);
+        if let Some(name) = name.filter(|name| is_dotted(name))
+            && let Some(value) = scope.look_up(name)
+            && !matches!(value, Value::Secret(_))
+            && !matches!(value, Value::String(text) if text.len() > MAX_TEXT)
+        {
+            self.budget.spend_on(value);
+            let path = matches!(value, Value::List(_) | Value::Map(_)).then(|| name.to_owned());
+            return self.affords(0, &|| at(0..text.len()), out).then(|| (value.clone(), path));
+        }
         let pieces = match scan::pieces(text) {
             Ok(pieces) => pieces,
             Err(range) => {
@@ -441,16 +450,6 @@ impl Evaluator {
                 return None;
             }
         };
-        // Most expressions are names. What needs no engine gets none, unless something has to be said of it.
-        if compiled.is_reference
-            && let Some(value) = scope.look_up(source.trim())
-            && !matches!(value, Value::Secret(_))
-            && !matches!(value, Value::String(text) if text.len() > MAX_TEXT)
-        {
-            self.budget.spend_on(value);
-            let path = matches!(value, Value::List(_) | Value::Map(_)).then(|| source.trim().to_owned());
-            return self.affords(0, at, out).then(|| (value.clone(), path));
-        }
         let references = &compiled.references;
         let wrong: Vec<_> = references
             .iter()
