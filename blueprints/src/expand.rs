@@ -41,6 +41,8 @@ pub struct Override<'a> {
     pub text: &'a str,
     /// Where it comes from, for messages: `--var`, `FORGE_VAR_nodes`.
     pub origin: &'a str,
+    /// It was set earlier and still holds. When its variable is gone, that is only warned of.
+    pub remembered: bool,
 }
 
 /// A file that has been read.

@@ -80,8 +80,8 @@ fn strangers(given: &Given<'_>, values: &BTreeMap<String, Value>, out: &mut Find
     for (texts, harmless) in [(given.environment, true), (given.overrides, false)] {
         for text in texts.iter().filter(|text| !values.contains_key(text.name)) {
             let summary = format!("{} sets `{}`, but the blueprint has no such variable", text.origin, text.name);
-            // The environment may be set for another blueprint as well.
-            let mut finding = match harmless {
+            // The environment may be set for another blueprint as well; what is remembered, the user cannot take back.
+            let mut finding = match harmless || text.remembered {
                 true => Diagnostic::warning("unknown-variable", summary),
                 false => Diagnostic::error("unknown-variable", summary),
             };

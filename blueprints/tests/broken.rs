@@ -118,8 +118,8 @@ fn instances_cannot_multiply_without_end() {
 #[test]
 fn wrong_values_from_the_command_line() {
     let overrides = [
-        Override { name: "nodes", text: "many", origin: "FORGE_VAR_nodes" },
-        Override { name: "noodes", text: "2", origin: "--var" },
+        Override { name: "nodes", text: "many", origin: "FORGE_VAR_nodes", remembered: false },
+        Override { name: "noodes", text: "2", origin: "--var", remembered: false },
     ];
     insta::assert_snapshot!(outcome(setup::EXAMPLE.as_bytes(), &overrides, Some("cloud"), &[]).text());
 }

@@ -10,7 +10,7 @@ use setup::{EXAMPLE, local, outcome};
 use std::time::Duration;
 
 fn set<'a>(name: &'a str, text: &'a str) -> Override<'a> {
-    Override { name, text, origin: "--var" }
+    Override { name, text, origin: "--var", remembered: false }
 }
 
 #[test]

@@ -169,7 +169,7 @@ fn variables_come_from_everywhere_and_the_strongest_wins() {
         s: { use: s3 }\n  g: { use: gpu-nodes, with: { instance_type: g6e.xlarge, count: 1 } }\njobs:\n  t:\n    nodes: ${g}\n    \
         command: [x, \"${vars.a}\", \"${vars.b}\", \"${vars.c}\", \"${vars.d}\", \"${vars.size}\"]\n    \
         env: { T: \"${vars.token}\", O: \"${vars.other}\", S: \"${secret('file:/run/s')}\" }\n";
-    let set = |name, text, origin| Override { name, text, origin };
+    let set = |name, text, origin| Override { name, text, origin, remembered: false };
     let expand = |environment: &[Override<'_>], files: &[Document<'_>], overrides: &[Override<'_>]| {
         outcome_of(&Request {
             name: "blueprint.yaml",

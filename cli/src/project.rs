@@ -27,8 +27,6 @@ const DRAFT: &str = "new";
 /// What to do without a blueprint.
 const BEGIN: &str = "`forge init` writes a blueprint to begin with.";
 const VARIABLE_PREFIX: &str = "FORGE_VAR_";
-/// Where a value comes from that the environment set when this was put up.
-const REMEMBERED: &str = "FORGE_VAR_ at the last up";
 
 /// What was put up last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,7 +107,9 @@ pub(crate) struct Project {
     shown: PathBuf,
     file: String,
     target: Option<String>,
+    /// What the command line sets, and what it set when this was put up.
     vars: BTreeMap<String, String>,
+    remembered: BTreeMap<String, String>,
     /// What the environment set when this was put up; weaker than what it sets now.
     environment: BTreeMap<String, String>,
     var_files: Vec<VarFile>,
@@ -248,14 +248,14 @@ impl Project {
                 (directory.to_owned(), PathBuf::from(&file), file, earlier)
             }
         };
-        let (target, mut vars, environment, remembered) = match earlier {
+        let (target, remembered, environment, files) = match earlier {
             Some(current) => (Some(current.target), current.vars, current.environment, current.var_files),
             None => Default::default(),
         };
-        vars.extend(arguments.variables.vars.iter().cloned());
+        let vars: BTreeMap<String, String> = arguments.variables.vars.iter().cloned().collect();
         let target = arguments.target.clone().or(target);
-        let var_files = var_files(directory, &home, remembered, &arguments.variables.files)?;
-        Ok(Self { directory: home, shown, file, target, vars, environment, var_files })
+        let var_files = var_files(directory, &home, files, &arguments.variables.files)?;
+        Ok(Self { directory: home, shown, file, target, vars, remembered, environment, var_files })
     }
 
     /// Reads and checks the blueprint; warnings are shown.
@@ -277,11 +277,14 @@ impl Project {
         let var_files = self.read_var_files()?;
         let var_files: Vec<_> = var_files.iter().map(|(name, bytes)| Document { name, bytes }).collect();
         let environment = environment();
-        let remembered = self.environment.iter().map(|(name, text)| Override { name, text, origin: REMEMBERED });
-        let now = environment.iter().map(|(name, text, origin)| Override { name, text, origin });
+        let set = |name, text, origin| Override { name, text, origin, remembered: false };
+        let earlier = |name, text, origin| Override { name, text, origin, remembered: true };
+        let remembered = self.environment.iter().map(|(name, text)| earlier(name, text, "FORGE_VAR_ at the last up"));
+        let now = environment.iter().map(|(name, text, origin)| set(name, text, origin));
         let environment: Vec<Override<'_>> = remembered.chain(now).collect();
+        let now = self.vars.iter().map(|(name, text)| set(name, text, "--var"));
         let overrides: Vec<Override<'_>> =
-            self.vars.iter().map(|(name, text)| Override { name, text, origin: "--var" }).collect();
+            self.remembered.iter().map(|(name, text)| earlier(name, text, "--var at the last up")).chain(now).collect();
         // Checking specifications needs no place; the one for work is made when the deployment's name is known.
         let nowhere = |target| kinds(target, Path::new(OWN));
         let (sources, expanded, findings) = expand(&Request {
@@ -318,11 +321,19 @@ impl Project {
             blueprint: self.file.clone(),
             deployment: expanded.name.clone(),
             target: expanded.target.name().to_owned(),
-            vars: self.vars.clone(),
+            vars: self.vars_of(expanded),
             environment: self.environment_of(expanded),
             var_files: self.var_files.iter().map(|file| file.path.clone()).collect(),
             bucket: None,
         }
+    }
+
+    /// What the command line sets of the blueprint's variables, now or earlier.
+    fn vars_of(&self, expanded: &Expanded) -> BTreeMap<String, String> {
+        let mut set = self.remembered.clone();
+        set.extend(self.vars.clone());
+        set.retain(|name, _| expanded.variables.iter().any(|known| known.name == *name));
+        set
     }
 
     /// What the environment sets of the blueprint's variables. Of a sensitive one only its name counts, which is in the

@@ -66,3 +66,20 @@ fn up_remembers_what_the_environment_set_but_no_secret() {
     assert_eq!(nodes(&site, &["--var", "nodes=4"]), 4);
     site.forge(&["destroy", "--yes", "--delete-data"]).with_code(0);
 }
+
+#[test]
+fn what_is_remembered_of_a_variable_that_is_gone_stops_nobody() {
+    let site = Site::with(&[("blueprint.yaml", BLUEPRINT)]);
+    site.forge(&["up", "--yes", "--var", "nodes=2"]).with_code(0);
+    site.write(
+        "blueprint.yaml",
+        &BLUEPRINT.replace("nodes: { type", "count: { type").replace("vars.nodes", "vars.count"),
+    );
+    let plan = site.forge(&["plan"]).with_code(0);
+    let said = "warning[unknown-variable]: --var at the last up sets `nodes`, but the blueprint has no such variable";
+    assert!(plan.stderr.contains(said), "{}", plan.stderr);
+    site.forge(&["plan", "--var", "nodes=2"]).with_code(1);
+    site.forge(&["up", "--yes"]).with_code(0);
+    assert!(!site.forge(&["plan"]).with_code(0).stderr.contains("unknown-variable"));
+    site.forge(&["destroy", "--yes", "--delete-data"]).with_code(0);
+}

@@ -195,7 +195,7 @@ pub(crate) fn outcome_among(
 ) -> Outcome {
     let of = |command_line: bool| -> Vec<Override<'_>> {
         let set = set.iter().filter(|(_, _, origin)| (*origin == "--var") == command_line);
-        set.map(|(name, text, origin)| Override { name, text, origin }).collect()
+        set.map(|(name, text, origin)| Override { name, text, origin, remembered: false }).collect()
     };
     let var_files: Vec<Document<'_>> = values.iter().map(|(name, bytes)| Document { name, bytes }).collect();
     let read = |path: &str| {
