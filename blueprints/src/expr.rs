@@ -287,12 +287,8 @@ impl Evaluator {
     ) -> Option<Items> {
         let value = self.evaluate(place, scope, sources, out)?;
         let (id, summary, help) = match value {
-            Value::List(items) if items.len() <= MAX_ITEMS => {
-                return Some(Items::List(items));
-            }
-            Value::Map(entries) if entries.len() <= MAX_ITEMS => {
-                return Some(Items::Map(entries));
-            }
+            Value::List(items) if items.len() <= MAX_ITEMS => return Some(Items::List(items)),
+            Value::Map(entries) if entries.len() <= MAX_ITEMS => return Some(Items::Map(entries)),
             Value::List(_) | Value::Map(_) => {
                 ("bad-for-each", format!("`for_each` goes over more than {MAX_ITEMS} items"), None)
             }
@@ -481,7 +477,7 @@ impl Evaluator {
         if let Some(missing) = missing {
             let name = missing.outputs().first().map_or_else(String::new, ToString::to_string);
             let why = "A plan must be complete before anything is touched, so nothing may be computed from what apply will find out.";
-            let unknown = references.iter().find(|name| scope.value(name).is_some_and(|value| !value.is_known()));
+            let unknown = references.iter().find(|name| scope.look_up(name).is_some_and(|value| !value.is_known()));
             let name_of = unknown.or(references.first()).map_or("", String::as_str);
             let help = format!("Pass it on as it is, ${{{name_of}}}, alone or inside text.");
             let summary = format!("cannot compute with {name}: it is known only after apply");

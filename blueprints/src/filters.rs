@@ -3,7 +3,7 @@
 //! Addresses are IPv4 or IPv6 networks in CIDR notation (RFC 4632, RFC 4291). Every result is bounded, because a few
 //! characters must not be able to ask for gigabytes.
 
-use crate::unknown::{BOOK, Budget, Handle, leave};
+use crate::unknown::{BOOK, Book, Budget, Handle, leave};
 use forge_engine::address::Address;
 use forge_engine::value::{Output, Secret, Value};
 use minijinja::value::{Rest, Value as Jinja, ValueKind, ValueOrKwargs};
@@ -60,8 +60,8 @@ pub(crate) fn add(environment: &mut Environment<'static>) {
     });
     environment.add_filter("short", short);
     environment.add_filter("json", |state: &State<'_, '_>, value: Jinja| {
-        if let Some(book) = state.lookup(BOOK).and_then(|book| book.downcast_object::<Handle>()) {
-            book.0.look_at(&value);
+        if let Some(book) = book(state) {
+            book.look_at(&value);
         }
         to_json(&value).map(|json| json.to_string())
     });
@@ -112,8 +112,7 @@ fn watch(environment: &mut Environment<'static>) {
                 }
                 _ => keyword("attribute"),
             };
-            let book = state.lookup(BOOK).and_then(|book| book.downcast_object::<Handle>());
-            if let Some(book) = book.map(|handle| Arc::clone(&handle.0)) {
+            if let Some(book) = book(state) {
                 if name == "dictsort" {
                     if keyword("by").is_some_and(|by| by == "value") {
                         book.look_at(&arguments[0]);
@@ -144,9 +143,12 @@ fn watch(environment: &mut Environment<'static>) {
 }
 
 fn ticket(state: &State<'_, '_>, value: &Value) -> Result<Jinja, Error> {
-    let handle = state.lookup(BOOK).ok_or_else(|| refuse("it cannot be called here"))?;
-    let handle = handle.downcast_object_ref::<Handle>().ok_or_else(|| refuse("it cannot be called here"))?;
-    Ok(handle.0.hand_out(value))
+    book(state).map(|book| book.hand_out(value)).ok_or_else(|| refuse("it cannot be called here"))
+}
+
+/// The book of the evaluation that this is called in.
+fn book(state: &State<'_, '_>) -> Option<Arc<Book>> {
+    Some(Arc::clone(&state.lookup(BOOK)?.downcast_object_ref::<Handle>()?.0))
 }
 
 fn whole(number: f64) -> Result<i64, Error> {

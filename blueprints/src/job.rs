@@ -187,7 +187,7 @@ impl Context<'_> {
     }
 
     fn has_nodes(&self, module: &str) -> bool {
-        matches!(self.scope.value(module), Some(Value::Map(outputs)) if outputs.contains_key("nodes"))
+        matches!(self.scope.look_up(module), Some(Value::Map(outputs)) if outputs.contains_key("nodes"))
     }
 
     fn command(&self, name: &str, job: &Place<'_>, out: &mut Findings) -> Option<Vec<String>> {

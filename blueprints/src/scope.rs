@@ -142,11 +142,6 @@ impl Scope {
     }
 
     /// The value of a name; none when there is no such name or it is broken.
-    pub(crate) fn value(&self, path: &str) -> Option<Value> {
-        self.look_up(path).cloned()
-    }
-
-    /// The same, as it stands there.
     pub(crate) fn look_up(&self, path: &str) -> Option<&Value> {
         let mut steps = path.split('.');
         let mut value: &Value = self.named(steps.next()?).filter(|_| !self.is_broken(path))?;

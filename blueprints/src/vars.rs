@@ -32,10 +32,23 @@ pub(crate) struct Given<'a> {
     pub(crate) overrides: &'a [Override<'a>],
 }
 
-/// One value from outside.
+/// What sets a variable.
 enum From<'g> {
-    Text(&'g Override<'g>, bool),
+    Override(&'g Override<'g>),
     File(Place<'g>),
+    Environment(&'g Override<'g>),
+    Default,
+}
+
+impl From<'_> {
+    /// What it is called.
+    fn origin(&self, sources: &Sources) -> String {
+        match self {
+            Self::Override(text) | Self::Environment(text) => text.origin.to_owned(),
+            Self::File(item) => sources.name(item.document).unwrap_or("a variable file").to_owned(),
+            Self::Default => "default".to_owned(),
+        }
+    }
 }
 
 /// Reads the variables and their values into a scope.
@@ -135,61 +148,54 @@ fn value(name: &str, place: &Place<'_>, given: &Given<'_>, sources: &Sources, ou
         }
         None => {}
     }
-    let texts = |texts: &'_ [Override<'_>]| texts.iter().rposition(|text| text.name == name);
-    let from = if let Some(at) = texts(given.overrides) {
-        Some(From::Text(&given.overrides[at], false))
-    } else if let Some(item) = given.files.iter().rev().find_map(|file| file.get(name)) {
-        Some(From::File(item))
-    } else {
-        texts(given.environment).map(|at| From::Text(&given.environment[at], true))
-    };
-    let over: Vec<String> = origins(name, default.is_some(), given, sources).into_iter().skip(1).collect();
-    let variable =
-        |value: Value, origin: String| Variable { name: name.to_owned(), value, origin, over: over.clone(), sensitive };
-    match from {
-        Some(From::Text(text, true)) if sensitive => {
-            Some(variable(Value::Secret(Secret { secret: format!("env:{}", text.origin) }), text.origin.to_owned()))
+    let mut from = origins(name, sensitive, default.is_some(), given).into_iter();
+    let first = from.next();
+    let origin = first.as_ref().map(|from| from.origin(sources)).unwrap_or_default();
+    let over: Vec<String> = from.map(|from| from.origin(sources)).collect();
+    let variable = |value: Value| Variable { name: name.to_owned(), value, origin: origin.clone(), over, sensitive };
+    match first {
+        Some(From::Environment(text)) if sensitive => {
+            Some(variable(Value::Secret(Secret { secret: format!("env:{}", text.origin) })))
         }
-        Some(From::Text(text, _)) if sensitive => {
+        Some(From::Override(text)) if sensitive => {
             let value = reference(name, text.text).map_err(|finding| {
-                out.push(finding.at(place.key_at(), format!("set by {}, declared here", text.origin)));
+                out.push(finding.at(place.key_at(), format!("set by {origin}, declared here")));
             });
-            Some(variable(value.ok()?, text.origin.to_owned()))
+            Some(variable(value.ok()?))
         }
-        Some(From::Text(text, _)) => match rule.parse(name, text.text) {
-            Ok(value) => Some(variable(value, text.origin.to_owned())),
+        Some(From::Override(text) | From::Environment(text)) => match rule.parse(name, text.text) {
+            Ok(value) => Some(variable(value)),
             Err(wrong) => {
-                let declared = format!("set by {}, declared here", text.origin);
+                let declared = format!("set by {origin}, declared here");
                 out.extend(wrong.into_iter().map(|misfit| misfit.finding().at(place.key_at(), declared.clone())));
                 None
             }
         },
+        Some(From::File(item)) if sensitive => {
+            // An excerpt of the file would show the secret.
+            let declared = format!("set by {origin}, declared here");
+            let value = secret(name, &item).map_err(|finding| out.push(finding.at(place.key_at(), declared)));
+            Some(variable(value.ok()?))
+        }
         Some(From::File(item)) => {
-            let file = sources.name(item.document).unwrap_or("a variable file").to_owned();
-            if sensitive {
-                // An excerpt of the file would show the secret.
-                let declared = format!("set by {file}, declared here");
-                let value = secret(name, &item).map_err(|finding| out.push(finding.at(place.key_at(), declared)));
-                return Some(variable(value.ok()?, file));
-            }
             let wrong = rule.check(name, item.value);
             if wrong.is_empty() {
-                return Some(variable(item.value.clone(), file));
+                return Some(variable(item.value.clone()));
             }
             let declared = |misfit: Misfit| misfit.at(&item, "").also(place.key_at(), "declared here");
             out.extend(wrong.into_iter().map(declared));
             None
         }
+        Some(From::Default) => {
+            let value = hidden.or_else(|| default.map(|default| default.value.clone()))?;
+            fits.then(|| variable(value))
+        }
         None => {
-            let Some(default) = default else {
-                let finding = Diagnostic::error("missing-variable", format!("the variable `{name}` has no value"))
-                    .at(place.key_at(), "it has no default")
-                    .help(format!("Give one with --var {name}=…, or add a default."));
-                out.push(finding);
-                return None;
-            };
-            let value = hidden.unwrap_or_else(|| default.value.clone());
-            fits.then(|| variable(value, "default".to_owned()))
+            let finding = Diagnostic::error("missing-variable", format!("the variable `{name}` has no value"))
+                .at(place.key_at(), "it has no default")
+                .help(format!("Give one with --var {name}=…, or add a default."));
+            out.push(finding);
+            None
         }
     }
 }
@@ -212,17 +218,13 @@ fn unreadable(place: &Place<'_>, rule: &Rule, out: &mut Findings) {
 }
 
 /// What sets a variable, the strongest first.
-fn origins(name: &str, default: bool, given: &Given<'_>, sources: &Sources) -> Vec<String> {
-    let of = |texts: &[Override<'_>]| -> Vec<String> {
-        let own = texts.iter().rev().filter(|text| text.name == name);
-        own.map(|text| text.origin.to_owned()).collect()
-    };
-    let files = given.files.iter().rev().filter(|file| file.get(name).is_some());
-    let files = files.map(|file| sources.name(file.document).unwrap_or("a variable file").to_owned());
-    let mut origins = of(given.overrides);
-    origins.extend(files);
-    origins.extend(of(given.environment));
-    origins.extend(default.then(|| "default".to_owned()));
+fn origins<'g>(name: &str, sensitive: bool, default: bool, given: &Given<'g>) -> Vec<From<'g>> {
+    let of = |texts: &'g [Override<'g>]| texts.iter().rev().filter(move |text| text.name == name);
+    let mut origins: Vec<From<'_>> = of(given.overrides).map(From::Override).collect();
+    origins.extend(given.files.iter().rev().filter_map(|file| file.get(name)).map(From::File));
+    // A secret is read from the environment as it is, not as it was.
+    origins.extend(of(given.environment).filter(|text| !(sensitive && text.remembered)).map(From::Environment));
+    origins.extend(default.then_some(From::Default));
     origins
 }
 

@@ -2,11 +2,11 @@
 
 mod setup;
 
-use forge_blueprints::{Checkpoint, Keep, ModuleSource, Override, Target};
+use forge_blueprints::{Checkpoint, Keep, ModuleSource, Override, Request, Target};
 use forge_engine::address::Address;
-use forge_engine::value::{Output, Value};
+use forge_engine::value::{Output, Secret, Value};
 use serde_json::json;
-use setup::{EXAMPLE, local, outcome};
+use setup::{EXAMPLE, MODULES, kinds, local, outcome, outcome_of};
 use std::time::Duration;
 
 fn set<'a>(name: &'a str, text: &'a str) -> Override<'a> {
@@ -145,5 +145,29 @@ fn nothing_can_be_computed_with_unknown_values() {
         let outcome = local(&text);
         let ids: Vec<_> = outcome.findings.iter().map(|finding| finding.id).collect();
         assert_eq!(ids, ["unknown-value"], "{case}\n{}", outcome.text());
+    }
+}
+
+#[test]
+fn a_secret_is_not_read_where_the_environment_once_had_it() {
+    let text = "forge: v1\nname: a\ntarget: local\nvars:\n  token: { type: string, sensitive: true, default: \"file:/run/token\" }\n";
+    let remembered = Override { name: "token", text: "hunter2", origin: "FORGE_VAR_ at the last up", remembered: true };
+    let now = Override { name: "token", text: "hunter2", origin: "FORGE_VAR_token", remembered: false };
+    for (environment, reference) in
+        [(vec![remembered], "file:/run/token"), (vec![remembered, now], "env:FORGE_VAR_token")]
+    {
+        let outcome = outcome_of(&Request {
+            name: "blueprint.yaml",
+            bytes: text.as_bytes(),
+            environment: &environment,
+            var_files: &[],
+            overrides: &[],
+            target: None,
+            modules: &MODULES,
+            files: &|path| Err(format!("there is no file {path}")),
+            kinds: &kinds,
+        });
+        let variables = outcome.expanded.unwrap().variables;
+        assert_eq!(variables[0].value, Value::Secret(Secret { secret: reference.to_owned() }));
     }
 }

@@ -6,7 +6,7 @@
 use crate::failure::Failure;
 use crate::file;
 use crate::ui::Ui;
-use forge_blueprints::{Document, Expanded, ModuleSource, Override, Request, Target, expand};
+use forge_blueprints::{Document, Expanded, ModuleSource, Override, Request, Sources, Target, expand};
 use forge_engine::address::Deployment;
 use forge_engine::diag::{Diagnostic, has_errors};
 use forge_engine::kind::Kinds;
@@ -260,18 +260,22 @@ impl Project {
 
     /// Reads and checks the blueprint; warnings are shown.
     pub(crate) fn expand(&self, ui: Ui) -> Result<Expanded, Failure> {
-        let (sources, expanded, findings) = self.check()?;
-        match expanded {
-            Some(expanded) => {
+        self.expand_from(ui).map(|(_, expanded)| expanded)
+    }
+
+    /// The same, with the documents that it came from.
+    pub(crate) fn expand_from(&self, ui: Ui) -> Result<(Sources, Expanded), Failure> {
+        match self.check()? {
+            (sources, Some(expanded), findings) => {
                 ui.findings(&sources, &findings);
-                Ok(expanded)
+                Ok((sources, expanded))
             }
-            None => Err(Failure::findings(sources, findings)),
+            (sources, None, findings) => Err(Failure::findings(sources, findings)),
         }
     }
 
     /// Reads and checks the blueprint.
-    pub(crate) fn check(&self) -> Result<(forge_blueprints::Sources, Option<Expanded>, Vec<Diagnostic>), Failure> {
+    pub(crate) fn check(&self) -> Result<(Sources, Option<Expanded>, Vec<Diagnostic>), Failure> {
         let path = self.directory.join(&self.file);
         let bytes = file::read(&path, &self.shown).map_err(|failure| failure.help(BEGIN))?;
         let var_files = self.read_var_files()?;

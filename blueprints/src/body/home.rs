@@ -109,7 +109,7 @@ impl World<'_> {
             let input = reference.strip_prefix("inputs.").map(root_of);
             let input = input.filter(|input| scope.module(&format!("inputs.{input}")).is_none());
             let passed = input.and_then(|input| used.with.get_key_value(input));
-            let Some((input, value)) = passed.and_then(|(input, _)| Some((*input, scope.value(&reference)?))) else {
+            let Some((input, value)) = passed.and_then(|(input, _)| Some((*input, scope.look_up(&reference)?))) else {
                 continue;
             };
             let secret = matches!(value, Value::Secret(_));

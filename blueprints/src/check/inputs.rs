@@ -117,7 +117,7 @@ fn absent(key: &str, used: &Used<'_>, input: &Input<'_>, context: &Context<'_>, 
             (names, 1) => {
                 let only = names.first()?;
                 let whole = context.scope.module(only).map(|whole| ((*only).to_owned(), Arc::clone(whole)));
-                context.scope.value(only).map(|value| Bound { value, whole })
+                context.scope.look_up(only).map(|value| Bound { value: value.clone(), whole })
             }
             (names, count) => {
                 let summary = format!("`{name}` needs {wanted}, and the blueprint has {count}");

@@ -17,10 +17,8 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failure> {
     let ui = setting.ui;
-    let (sources, expanded, findings) = Project::find(&setting.directory, &arguments.blueprint)?.check()?;
-    let Some(expanded) = expanded else { return Err(Failure::findings(sources, findings)) };
     // As JSON, data is one document; what was found is not lost to who reads stderr.
-    ui.as_text().findings(&sources, &findings);
+    let (sources, expanded) = Project::find(&setting.directory, &arguments.blueprint)?.expand_from(ui.as_text())?;
     if !ui.json {
         ui.text(&resolved::yaml(&expanded, &sources, arguments.origin));
         return Ok(Exit::Done);
