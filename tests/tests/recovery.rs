@@ -310,7 +310,12 @@ fn a_spare_takes_the_place_of_a_lost_node_and_the_fleet_brings_a_new_one() {
         let cause = &after.restarts.last().unwrap().cause;
         assert!(matches!(cause, Cause::NodeLost { node, .. } if *node == dead), "{cause}");
         wait_until("nothing of the dead node runs", PATIENCE, || on_it().is_empty());
-        let fleet = living(&lab.whole_fleet());
+        // The run's state and the cluster's are two documents: the loss may be in the first and not yet in the second.
+        let mut fleet = BTreeSet::new();
+        wait_until("the cluster's state knows of the loss and of the new node", PATIENCE, || {
+            fleet = living(&lab.whole_fleet());
+            !fleet.contains(&dead)
+        });
         assert_eq!(fleet.difference(&names_so_far).count(), 1, "a new name: {fleet:?}, so far {names_so_far:?}");
     }
     lab.open_gate();
