@@ -70,6 +70,52 @@ pub enum Effect {
     Forbidden(&'static str),
 }
 
+/// What makes it safe to repeat a creation of which nobody knows whether it took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recovery {
+    /// What it may have made is looked for by its tags, for as long as the provider may hide it
+    /// ([`Kind::VISIBILITY`]), and is created again only when it was not found.
+    Tags,
+    /// The call takes a client token, which is the operation id: repeated with the same operation and specification, it
+    /// answers with what the first one has made. It carries tags as well.
+    Token,
+    /// It carries no tags. Its identifier follows from its specification ([`Kind::identity`]) and lies within something
+    /// that is ours (a route in a route table); creating it again is putting the same thing there once more.
+    Identity,
+}
+
+/// How long the calls of a kind usually take until their effect can be used; for forecasts, never for decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Typical {
+    /// From the call until it is ready.
+    pub create: Duration,
+    /// From the call until it is ready again.
+    pub update: Duration,
+    /// From the call until it is gone.
+    pub delete: Duration,
+}
+
+impl Typical {
+    /// An API call that is done when it returns.
+    pub const CALL: Self = Self::seconds(1, 1, 1);
+
+    /// In whole seconds.
+    #[must_use]
+    pub const fn seconds(create: u64, update: u64, delete: u64) -> Self {
+        Self {
+            create: Duration::from_secs(create),
+            update: Duration::from_secs(update),
+            delete: Duration::from_secs(delete),
+        }
+    }
+}
+
+/// US dollars per hour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hourly(pub f64);
+
 /// Which retry policy an error falls under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -143,11 +189,42 @@ pub trait Kind: Send + Sync + 'static {
     /// For how long to wait for [`Readiness::Ready`] before giving up.
     const READY_DEADLINE: Duration = Duration::from_secs(60);
 
+    /// What makes repeating a creation safe.
+    const RECOVERY: Recovery = Recovery::Tags;
+    /// The service that counts its calls: all kinds with the same one share a rate limit. Empty means the target.
+    const SERVICE: &'static str = "";
+    /// How long its calls usually take.
+    const TYPICAL: Typical = Typical::CALL;
+    /// How many identifiers [`Kind::read_many`] takes at once.
+    const READ_BATCH: usize = 1;
+
     /// What it takes to change `field` (top-level name) from `before` to `after`.
     fn effect(&self, field: &str, before: &Self::Spec, after: &Self::Spec) -> Effect;
 
+    /// The identifier that a resource with this specification has, for [`Recovery::Identity`].
+    fn identity(&self, _spec: &Self::Spec) -> Option<String> {
+        None
+    }
+
+    /// What a resource with this specification costs while it exists; none when that is not known.
+    fn hourly(&self, _spec: &Self::Spec) -> Option<Hourly> {
+        None
+    }
+
     /// The resource with this identifier; none when there is no such thing (any more).
     fn read(&self, id: &str) -> impl Future<Output = Result<Option<Observed>, KindError>> + Send;
+
+    /// The resources with these identifiers, at most [`Kind::READ_BATCH`] of them, in the same order. Kinds whose API
+    /// describes many in one call override this.
+    fn read_many(&self, ids: &[String]) -> impl Future<Output = Result<Vec<Option<Observed>>, KindError>> + Send {
+        async move {
+            let mut observed = Vec::with_capacity(ids.len());
+            for id in ids {
+                observed.push(self.read(id).await?);
+            }
+            Ok(observed)
+        }
+    }
 
     /// Creates it. Must be safe to repeat with the same operation where the provider takes a client token.
     fn create(
@@ -187,6 +264,18 @@ pub trait AnyKind: Send + Sync {
     fn visibility(&self) -> Duration;
     /// [`Kind::READY_DEADLINE`].
     fn ready_deadline(&self) -> Duration;
+    /// [`Kind::RECOVERY`].
+    fn recovery(&self) -> Recovery;
+    /// [`Kind::SERVICE`], or the target.
+    fn service(&self) -> &'static str;
+    /// [`Kind::TYPICAL`].
+    fn typical(&self) -> Typical;
+    /// [`Kind::READ_BATCH`].
+    fn read_batch(&self) -> usize;
+    /// [`Kind::identity`]; none as well when the specification does not fit.
+    fn identity(&self, spec: &Json) -> Option<String>;
+    /// [`Kind::hourly`]; none as well when the specification does not fit.
+    fn hourly(&self, spec: &Json) -> Option<Hourly>;
     /// The JSON Schema of the specification.
     fn schema(&self) -> Json;
     /// Checks a specification; returns it in normal form, defaults filled in.
@@ -201,6 +290,8 @@ pub trait AnyKind: Send + Sync {
     fn effect(&self, field: &str, before: &Json, after: &Json) -> Result<Effect, String>;
     /// [`Kind::read`].
     fn read<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Observed>, KindError>>;
+    /// [`Kind::read_many`].
+    fn read_many<'a>(&'a self, ids: &'a [String]) -> BoxFuture<'a, Result<Vec<Option<Observed>>, KindError>>;
     /// [`Kind::create`].
     fn create<'a>(
         &'a self,
@@ -251,6 +342,30 @@ impl<K: Kind> AnyKind for K {
         K::READY_DEADLINE
     }
 
+    fn recovery(&self) -> Recovery {
+        K::RECOVERY
+    }
+
+    fn service(&self) -> &'static str {
+        if K::SERVICE.is_empty() { K::NAME.split('.').next().unwrap_or(K::NAME) } else { K::SERVICE }
+    }
+
+    fn typical(&self) -> Typical {
+        K::TYPICAL
+    }
+
+    fn read_batch(&self) -> usize {
+        K::READ_BATCH.max(1)
+    }
+
+    fn identity(&self, spec: &Json) -> Option<String> {
+        Kind::identity(self, &K::Spec::deserialize(spec).ok()?)
+    }
+
+    fn hourly(&self, spec: &Json) -> Option<Hourly> {
+        Kind::hourly(self, &K::Spec::deserialize(spec).ok()?)
+    }
+
     fn schema(&self) -> Json {
         schemars::schema_for!(K::Spec).to_value()
     }
@@ -268,6 +383,10 @@ impl<K: Kind> AnyKind for K {
 
     fn read<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Observed>, KindError>> {
         Box::pin(Kind::read(self, id))
+    }
+
+    fn read_many<'a>(&'a self, ids: &'a [String]) -> BoxFuture<'a, Result<Vec<Option<Observed>>, KindError>> {
+        Box::pin(Kind::read_many(self, ids))
     }
 
     fn create<'a>(
@@ -312,6 +431,12 @@ impl Kinds {
     pub fn with(mut self, kind: impl AnyKind + 'static) -> Self {
         self.0.insert(kind.name(), Arc::new(kind));
         self
+    }
+
+    /// The same kinds, each in the hands of `wrap`.
+    #[must_use]
+    pub fn map(&self, wrap: impl Fn(&Arc<dyn AnyKind>) -> Arc<dyn AnyKind>) -> Self {
+        Self(self.0.iter().map(|(name, kind)| (*name, wrap(kind))).collect())
     }
 
     /// The kind of that name.
