@@ -68,6 +68,7 @@ enum Then {
     Destroy,
 }
 
+#[allow(clippy::print_stdout, reason = "a failure shows at which effect it was")]
 impl Case {
     /// Kills it at effect number `fatal`; true when it has as many. Appends a line to the table.
     fn killed_at(&self, fatal: usize, then: Then, table: &mut String) -> bool {
@@ -85,7 +86,6 @@ impl Case {
         assert_eq!(traced.code, None, "it was killed");
         let effect = traced.effects[fatal - 1].replace(&site.path().display().to_string(), "");
         let _ = writeln!(table, "{fatal:4}  {effect}, then {then:?}");
-        // Printed by the test's failure only.
         println!("killed before effect {fatal}, {effect}, then {then:?}");
         if let Then::TheSameWithoutState = then {
             // It may have been killed before there was one, or after it went.
