@@ -354,19 +354,6 @@ impl Project {
         set
     }
 
-    /// Removes what a forge that was killed while it wrote left in a directory in which nothing is up.
-    pub(crate) fn clear_away(directory: &Path) {
-        let own = directory.join(OWN);
-        for entry in std::fs::read_dir(&own).into_iter().flatten().flatten() {
-            let draft = entry.path();
-            if draft.extension().is_some_and(|extension| extension == DRAFT) {
-                let _ = std::fs::remove_file(draft);
-            }
-        }
-        // Not empty when a second forge has begun here in this moment.
-        let _ = std::fs::remove_dir(own);
-    }
-
     /// Where the deployment's own files are.
     pub(crate) fn home(&self, expanded: &Expanded) -> PathBuf {
         home(&self.directory, &expanded.name)

@@ -242,7 +242,8 @@ pub async fn apply(plan: &Plan, run: &Run<'_>) -> Result<Outcome, ApplyError> {
     Ok(outcome)
 }
 
-/// Lists every kind once more. What the plan keeps, and what is recorded and was not to be deleted, is no leftover.
+/// Lists every kind once more. What the plan keeps or is not about, and what is recorded and was not to be deleted, is no
+/// leftover.
 async fn left_behind(plan: &Plan, run: &Run<'_>) -> Result<Vec<LeftBehind>, KindError> {
     let mut expected: BTreeSet<(String, String)> =
         plan.kept.iter().map(|kept| (kept.kind.clone(), kept.id.clone())).collect();
@@ -257,7 +258,8 @@ async fn left_behind(plan: &Plan, run: &Run<'_>) -> Result<Vec<LeftBehind>, Kind
     for kind in run.kinds.iter() {
         for observed in list(kind.as_ref(), &plan.deployment, run.limits.retry).await? {
             let Some(tags) = observed.tags else { continue };
-            if !expected.contains(&(kind.name().to_owned(), observed.id.clone())) {
+            let asked_for = !plan.left_out.contains(&tags.address);
+            if asked_for && !expected.contains(&(kind.name().to_owned(), observed.id.clone())) {
                 left.push(LeftBehind { address: tags.address, kind: kind.name().to_owned(), id: observed.id });
             }
         }

@@ -2,11 +2,10 @@
 //! be hit. Every write to the journal, every fsync, every entry made, renamed or deleted, every process started is one.
 //!
 //! After each kill one of two things is done, and over the enumeration both are done at every effect where time allows:
-//! the same command again, then a plan that finds nothing to do, then a destroy; or a destroy at once. Either must leave the
+//! the same command again (with the journal, or without it), then a plan that finds nothing to do, then a destroy; or a destroy at once. Either must leave the
 //! directory as it was before forge came, and no process.
 //!
-//! What starts no fleet is enumerated whole. With a fleet each kill costs seconds, so that every STRIDE-th effect is killed
-//! at, beginning with `FORGE_TEST_SEED`; `FORGE_KILLS=all` kills at all of them.
+//! Where a fleet is involved each kill costs seconds, so that the two take turns; another `FORGE_TEST_SEED` turns them round.
 
 use forge_tests::trace::run_until;
 use forge_tests::{CLUSTER, Site};
@@ -32,8 +31,23 @@ modules:
   scratch: { use: fsx-lustre, with: { network: "${network}", capacity_gib: 2400 } }
 "#;
 
-/// With a fleet, only one effect in this many is killed at, unless all are asked for.
-const STRIDE: usize = 16;
+/// [`CLUSTER`] with more nodes, none of them spare.
+const LARGER_CLUSTER: &str = r#"forge: v1
+name: desk
+target: local
+local: { nodes: 3, workers_per_node: 1 }
+modules:
+  network: { use: vpc }
+  data: { use: s3 }
+  scratch: { use: fsx-lustre, with: { network: "${network}" } }
+  gpus:
+    use: gpu-nodes
+    with: { instance_type: p5.48xlarge, count: 3, spares: 0, scratch: "${scratch}" }
+jobs:
+  wait:
+    nodes: ${gpus}
+    command: [sleep, "1000"]
+"#;
 
 const UP: &[&str] = &["up", "--yes"];
 const DESTROY: &[&str] = &["destroy", "--yes", "--delete-data"];
@@ -49,9 +63,12 @@ struct Case {
 #[derive(Debug, Clone, Copy)]
 enum Then {
     TheSameAgain,
+    /// The same, but the journal is gone as well.
+    TheSameWithoutState,
     Destroy,
 }
 
+#[allow(clippy::print_stdout, reason = "a failure shows at which effect it was")]
 impl Case {
     /// Kills it at effect number `fatal`; true when it has as many. Appends a line to the table.
     fn killed_at(&self, fatal: usize, then: Then, table: &mut String) -> bool {
@@ -69,9 +86,12 @@ impl Case {
         assert_eq!(traced.code, None, "it was killed");
         let effect = traced.effects[fatal - 1].replace(&site.path().display().to_string(), "");
         let _ = writeln!(table, "{fatal:4}  {effect}, then {then:?}");
-        // Printed by the test's failure only.
         println!("killed before effect {fatal}, {effect}, then {then:?}");
-        if let Then::TheSameAgain = then {
+        if let Then::TheSameWithoutState = then {
+            // It may have been killed before there was one, or after it went.
+            let _ = std::fs::remove_file(site.path().join(".forge/desk/journal.jsonl"));
+        }
+        if let Then::TheSameAgain | Then::TheSameWithoutState = then {
             site.forge(self.command).with_code(0);
             site.forge(UP).with_code(0);
             site.forge(&["plan", "--check"]).with_code(0);
@@ -84,13 +104,16 @@ impl Case {
         true
     }
 
-    /// Kills it at every effect.
-    fn enumerate(&self) {
+    /// Kills it at every effect, each followed by `thens` of its number.
+    fn enumerate<const N: usize>(&self, thens: impl Fn(usize) -> [Then; N]) {
         let mut table = String::new();
         let mut last = 0;
         for fatal in 1.. {
-            let alive = [Then::TheSameAgain, Then::Destroy].map(|then| self.killed_at(fatal, then, &mut table));
-            if alive == [false, false] {
+            let mut reached = false;
+            for then in thens(fatal) {
+                reached |= self.killed_at(fatal, then, &mut table);
+            }
+            if !reached {
                 break;
             }
             last = fatal;
@@ -98,48 +121,46 @@ impl Case {
         println!("{table}{last} effects");
         assert!(last >= 20, "so few effects would mean that they are not seen: {last}");
     }
+}
 
-    /// Kills it at one effect in [`STRIDE`], or at all when that is asked for.
-    fn sample(&self) {
-        let all = std::env::var_os("FORGE_KILLS").is_some_and(|kills| kills == "all");
-        let seed: usize = std::env::var("FORGE_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-        let (first, stride) = if all { (1, 1) } else { (1 + seed % STRIDE, STRIDE) };
-        let mut table = String::new();
-        let mut kills = 0;
-        for (turn, fatal) in (first..).step_by(stride).enumerate() {
-            let then = if (turn + seed).is_multiple_of(2) { Then::TheSameAgain } else { Then::Destroy };
-            if !self.killed_at(fatal, then, &mut table) {
-                break;
-            }
-            kills += 1;
-        }
-        println!("FORGE_TEST_SEED={seed}\n{table}{kills} kills");
-        assert!(kills > 0, "nothing was killed");
-    }
+/// Each, at every effect.
+fn each(_: usize) -> [Then; 3] {
+    [Then::TheSameAgain, Then::TheSameWithoutState, Then::Destroy]
+}
+
+/// The same again or a destroy, in turn.
+fn in_turn(effect: usize) -> [Then; 1] {
+    let seed: usize = std::env::var("FORGE_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    [if (effect + seed).is_multiple_of(2) { Then::TheSameAgain } else { Then::Destroy }]
 }
 
 #[test]
 fn an_up_of_stores_killed_at_every_effect_leaves_nothing() {
-    Case { before: None, blueprint: STORES, command: UP }.enumerate();
+    Case { before: None, blueprint: STORES, command: UP }.enumerate(each);
 }
 
 #[test]
 fn a_change_of_stores_killed_at_every_effect_leaves_nothing() {
     let command = &["up", "--yes", "--delete-data"];
-    Case { before: Some(STORES), blueprint: OTHER_STORES, command }.enumerate();
+    Case { before: Some(STORES), blueprint: OTHER_STORES, command }.enumerate(each);
 }
 
 #[test]
 fn a_destroy_of_stores_killed_at_every_effect_leaves_nothing() {
-    Case { before: Some(STORES), blueprint: STORES, command: DESTROY }.enumerate();
+    Case { before: Some(STORES), blueprint: STORES, command: DESTROY }.enumerate(each);
 }
 
 #[test]
-fn an_up_of_a_fleet_killed_at_its_effects_leaves_nothing() {
-    Case { before: None, blueprint: CLUSTER, command: UP }.sample();
+fn an_up_of_a_fleet_killed_at_every_effect_leaves_nothing() {
+    Case { before: None, blueprint: CLUSTER, command: UP }.enumerate(in_turn);
 }
 
 #[test]
-fn a_destroy_of_a_fleet_killed_at_its_effects_leaves_nothing() {
-    Case { before: Some(CLUSTER), blueprint: CLUSTER, command: DESTROY }.sample();
+fn a_change_of_a_fleet_killed_at_every_effect_leaves_nothing() {
+    Case { before: Some(CLUSTER), blueprint: LARGER_CLUSTER, command: UP }.enumerate(in_turn);
+}
+
+#[test]
+fn a_destroy_of_a_fleet_killed_at_every_effect_leaves_nothing() {
+    Case { before: Some(CLUSTER), blueprint: CLUSTER, command: DESTROY }.enumerate(in_turn);
 }
