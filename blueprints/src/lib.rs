@@ -25,6 +25,7 @@ mod language;
 mod library;
 mod mentions;
 mod module;
+mod moved;
 mod order;
 pub mod reference;
 pub mod resolved;
