@@ -47,4 +47,5 @@ pub use expand::{Document, Expanded, Override, Request, Variable, expand};
 pub use job::{Checkpoint, Job, Keep, Restarts};
 pub use module::ModuleSource;
 pub use sources::Sources;
+pub use suggest::help as did_you_mean;
 pub use target::Target;
