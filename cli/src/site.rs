@@ -2,21 +2,23 @@
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::home::Home;
+use crate::interrupt::Applying;
 use crate::project::deployment;
+use crate::turn::{Owned, Turn};
 use crate::ui::Ui;
 use crate::view;
 use forge_blueprints::Sources;
 use forge_engine::address::Deployment;
 use forge_engine::apply::{Cancel, Limits, Outcome, Run, apply, random_operation};
 use forge_engine::event::Emitted;
-use forge_engine::journal::Journal;
+use forge_engine::journal::{BucketStore, Journal};
 use forge_engine::kind::Kinds;
-use forge_engine::lock::{Holder, Lock, LockError, Unguarded};
 use forge_engine::observe::{Observations, ObserveOptions, observe};
 use forge_engine::plan::Plan;
 use forge_engine::state::State;
 use jiff::Timestamp;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// An open deployment. Nobody else works on it while this lives.
@@ -24,7 +26,8 @@ pub(crate) struct Site {
     home: PathBuf,
     pub(crate) journal: Journal,
     pub(crate) kinds: Kinds,
-    lock: Lock,
+    // After the journal: whoever comes next must find it closed.
+    owned: Owned,
 }
 
 /// A runtime for commands that wait for more than one thing.
@@ -32,13 +35,15 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
-fn host() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
-}
-
 /// The state of a deployment, without locking it.
-pub(crate) fn read_state(home: &Path, name: &str) -> Result<State, Failure> {
-    Ok(Journal::read(home, &deployment(name))?)
+pub(crate) fn read_state(home: &Home, name: &str) -> Result<State, Failure> {
+    match home.bucket()? {
+        None => Ok(Journal::read(home, &deployment(name))?),
+        Some(bucket) => {
+            let store = BucketStore::new(bucket, "");
+            Ok(runtime()?.block_on(Journal::look(store, &deployment(name)))?)
+        }
+    }
 }
 
 /// What the world says, without locking.
@@ -55,19 +60,20 @@ pub(crate) async fn look(
 }
 
 impl Site {
-    /// Locks a deployment and opens its journal. `command` is what the next one is told.
-    pub(crate) fn open(home: &Path, name: &str, kinds: Kinds, command: &str) -> Result<Self, Failure> {
-        std::fs::create_dir_all(home)
+    /// Waits until this forge is the only one at work on a deployment, and opens its journal.
+    pub(crate) fn open(home: &Home, name: &str, kinds: Kinds, turn: &Turn) -> Result<Self, Failure> {
+        std::fs::create_dir_all(&**home)
             .map_err(|error| Failure::new(format!("{} cannot be made", home.display())).because(&error))?;
-        let holder =
-            Holder { pid: std::process::id(), host: host(), since: Timestamp::now(), command: command.to_owned() };
-        let lock = Lock::acquire(home, &holder).map_err(|error| match error {
-            LockError::Held(_) => Failure::from(error)
-                .help("Wait for it, or end that process: its lock goes with it, and nothing is lost."),
-            error @ LockError::Io { .. } => Failure::from(error),
-        })?;
-        let journal = Journal::open(home, &deployment(name), Arc::new(Timestamp::now))?;
-        Ok(Self { home: home.to_owned(), journal, kinds, lock })
+        let owned = turn.take(home)?;
+        let (name, clock) = (deployment(name), Arc::new(Timestamp::now));
+        let journal = match &owned {
+            Owned::Lock(_) => Journal::open(home, &name, clock)?,
+            Owned::Lease(leased) => {
+                let store = BucketStore::new(leased.bucket(), "");
+                leased.background().block_on(Journal::over(store, &name, clock, owned.guard()))?
+            }
+        };
+        Ok(Self { home: home.to_path_buf(), journal, kinds, owned })
     }
 
     /// What the world says.
@@ -77,7 +83,9 @@ impl Site {
 
     /// Walks a plan, telling how it goes; Ctrl-C stops it softly, a second one at once.
     pub(crate) async fn apply(&self, plan: &Plan, ui: Ui) -> Result<Outcome, Failure> {
+        let guard = self.owned.guard();
         let cancel = Cancel::new();
+        let _interrupts_are_ours = Applying::begin();
         let show = move |event: &Emitted| {
             if ui.json {
                 ui.document(event);
@@ -91,7 +99,7 @@ impl Site {
             sink: &show,
             cancel: &cancel,
             limits: Limits::default(),
-            guard: &Unguarded,
+            guard: &*guard,
             new_operation: &random_operation,
         };
         let interrupts = async {
@@ -109,17 +117,20 @@ impl Site {
             }
         };
         tokio::select! {
-            outcome = apply(plan, &run) => Ok(outcome?),
+            outcome = apply(plan, &run) => outcome.map_err(|error| {
+                let exit = if guard.may_act().is_err() { Exit::Partial } else { Exit::Fixable };
+                Failure::from(error).exit(exit)
+            }),
             () = interrupts => unreachable!("interrupts are waited for without end"),
         }
     }
 
     /// Removes the deployment's own files when nothing of it is left.
     pub(crate) fn close_empty(self) -> Result<(), Failure> {
-        let Self { home, journal, lock, .. } = self;
+        let Self { home, journal, owned, .. } = self;
         runtime()?.block_on(journal.remove())?;
         let _ = std::fs::remove_dir_all(home.join("local"));
-        lock.remove()?;
+        owned.remove()?;
         // Another forge may have begun in this moment; then its files stay.
         let _ = std::fs::remove_dir(&home);
         Ok(())
@@ -130,7 +141,7 @@ impl Site {
 pub(crate) fn exit_of(outcome: &Outcome) -> Exit {
     if outcome.is_complete() {
         Exit::Done
-    } else if outcome.interrupted {
+    } else if outcome.interrupted && outcome.fenced.is_none() {
         Exit::Interrupted
     } else {
         Exit::Partial

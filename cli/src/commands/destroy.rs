@@ -3,6 +3,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::planning::{known_name, target};
 use crate::project::{Current, kinds};
+use crate::turn::TurnArgs;
 use crate::site::{Site, exit_of, runtime};
 use crate::view;
 use crate::view::plan::Shown;
@@ -22,6 +23,8 @@ pub(crate) struct Arguments {
     /// Delete buckets and file systems too, with everything in them
     #[arg(long)]
     delete_data: bool,
+    #[command(flatten)]
+    turn: TurnArgs,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -37,7 +40,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let target = target(&current.target)?;
     let home = current.home(&setting.directory);
     let runtime = runtime()?;
-    let site = Site::open(&home, &current.deployment, kinds(target, &home), "forge destroy")?;
+    let site = Site::open(&home, &current.deployment, kinds(target, &home), &arguments.turn.asking("forge destroy", ui))?;
     let observations = runtime.block_on(site.look(true))?;
     let everything = arguments.modules.is_empty();
     let present = present(&site.journal.state(), &observations);

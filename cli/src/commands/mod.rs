@@ -71,6 +71,8 @@ commands! {
     Inject = inject,
     /// Delete what `up` has made
     Destroy = destroy,
+    /// Show who is at work on what is up here, and take a lease away from one that is dead
+    Unlock = unlock,
     /// Print a script that completes commands in a shell
     Completions = completions,
 }

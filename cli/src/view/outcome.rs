@@ -60,6 +60,13 @@ pub(crate) fn text(outcome: &Outcome, palette: Palette) -> String {
             let _ = writeln!(out, "  help: {help}");
         }
     }
+    if let Some(fenced) = &outcome.fenced {
+        let error = palette.paint(Paint::Bad, "error");
+        let _ = writeln!(out, "{error}: this forge was fenced and has stopped: {fenced}");
+        let help = "what it had begun is written down, and whoever is at work looks what became of it";
+        let _ = writeln!(out, "  help: {help}; then run the command again");
+        return out;
+    }
     for warning in &outcome.warnings {
         let _ = writeln!(out, "{}: {warning}", palette.paint(Paint::Change, "warning"));
     }
