@@ -29,5 +29,7 @@ pub mod plan;
 pub mod resource;
 #[cfg(test)]
 mod sim;
+#[cfg(any(test, feature = "simulate"))]
+pub mod simulate;
 pub mod state;
 pub mod value;
