@@ -25,13 +25,18 @@
 //!
 //! The cloud also keeps [`Deed`]s, counts calls, and notices what no engine may do.
 
+#[cfg(test)]
+pub(crate) mod flavors;
 mod kind;
 mod outputs;
 mod random;
+#[cfg(test)]
+mod scenario;
+mod store;
 mod weather;
 mod world;
 
-use crate::journal::Clock;
+use crate::journal::{Clock, Store};
 use crate::kind::{AnyKind, ErrorClass, KindError, Kinds, Observed, Tags};
 use jiff::Timestamp;
 use kind::Simulated;
@@ -46,6 +51,7 @@ use tokio::time::Instant;
 use world::{Request, World};
 
 pub use random::Random;
+pub use store::MortalStore;
 pub use weather::{Rate, Weather};
 pub use world::{Deed, Object};
 
@@ -214,6 +220,12 @@ impl Cloud {
         self.lock().world.violations.clone()
     }
 
+    /// How many creations were answered with what an earlier attempt had made.
+    #[must_use]
+    pub fn replays(&self) -> u64 {
+        self.lock().world.replays
+    }
+
     /// The calls that each service got.
     #[must_use]
     pub fn calls(&self) -> BTreeMap<&'static str, Calls> {
@@ -356,6 +368,12 @@ impl Client {
     #[must_use]
     pub fn kinds(&self, real: &Kinds) -> Kinds {
         real.map(|kind| Arc::new(Simulated { real: Arc::clone(kind), client: self.clone() }))
+    }
+
+    /// The same store, with its writes among the points at which the client may die.
+    #[must_use]
+    pub fn store<S: Store>(&self, store: S) -> MortalStore<S> {
+        MortalStore::new(self.clone(), store)
     }
 
     /// Lets it die after `points` more points.

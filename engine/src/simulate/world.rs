@@ -142,6 +142,7 @@ pub(super) struct World {
     pub(super) deeds: Vec<Deed>,
     pub(super) violations: Vec<String>,
     made: u64,
+    pub(super) replays: u64,
     /// Whether things show late and linger.
     pub(super) eventual: bool,
     /// Durations off by so many percent.
@@ -310,6 +311,7 @@ impl World {
                 if first != spec {
                     return Err(refused(format!("token {} was used with another specification", tags.operation)));
                 }
+                self.replays += 1;
                 match self.objects.get(id) {
                     Some(object) => Ok(Some(observe(object, &unreadable, now))),
                     None => Err(refused(format!("token {} was used for {id}, which is gone", tags.operation))),
@@ -322,6 +324,7 @@ impl World {
                     self.remove(&id);
                     return Ok(None);
                 };
+                self.replays += 1;
                 if object.spec != *spec {
                     object.change(spec.clone());
                 }
