@@ -180,8 +180,12 @@ async fn answer(
             Question::List { kind, awaited, patience } => {
                 let list = || async {
                     let listed = retrying(options.retry, || kind.list(deployment)).await?;
+                    // Whatever a provider or a kind returns, only what carries our tags is ours.
+                    let ours = |observed: &Observed| {
+                        observed.tags.as_ref().is_some_and(|tags| tags.deployment == *deployment)
+                    };
                     let found = |observed| Found { kind: kind.name().to_owned(), observed };
-                    Ok(listed.into_iter().map(found).collect::<Vec<_>>())
+                    Ok(listed.into_iter().filter(ours).map(found).collect::<Vec<_>>())
                 };
                 let settled =
                     |found: &Vec<Found>| awaited.iter().all(|begin| found.iter().any(|found| found.made_by(begin)));

@@ -36,7 +36,7 @@ use crate::value::Value;
 use blueprint::Draft;
 use check::Foreign;
 use desk::{Desk, Kill, Ran, Wish};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -354,7 +354,7 @@ impl Scenario {
 
     /// A plan was refused: the reason must hold, and doing what its help says must help.
     async fn relent(&mut self, findings: &[Diagnostic]) -> Result<Vec<Resource>, Violation> {
-        let reasons: BTreeSet<&str> = findings.iter().map(|finding| finding.code).collect();
+        let reasons: BTreeSet<&str> = findings.iter().map(|finding| finding.id).collect();
         if let Some(other) = reasons.iter().find(|code| !["protected", "forbidden-change", "no-order"].contains(code)) {
             return Err(Violation::new(format!("refused without a reason ({other}): {findings:?}")));
         }
@@ -388,23 +388,24 @@ impl Scenario {
 
     /// Takes the protection off everything, by a blueprint that asks for what is recorded.
     async fn lift(&mut self, state: &State) -> Result<(), Violation> {
-        let recorded = state.records.iter().map(|(address, record)| (address, &record.kind, &record.spec));
+        let recorded = state.records.iter();
+        let recorded = recorded.map(|(address, record)| (address, &record.kind, &record.spec, &record.dependencies));
         let begun = state.pending.values().filter(|pending| !state.records.contains_key(&pending.begin.address));
         let begun = begun.filter_map(|pending| {
             let begin = &pending.begin;
-            Some((&begin.address, &begin.kind, begin.spec.as_ref()?))
+            Some((&begin.address, &begin.kind, begin.spec.as_ref()?, &begin.dependencies))
         });
-        let resource = |(address, kind, spec): (&Address, &String, &serde_json::Value)| Resource {
-            address: address.clone(),
-            kind: kind.clone(),
-            spec: Value::from(spec.clone()),
-            depends_on: BTreeSet::new(),
+        let wanted: BTreeMap<&Address, _> = begun.chain(recorded).map(|wanted| (wanted.0, wanted)).collect();
+        let resource = |(address, kind, spec, dependencies): &(&Address, &String, &Json, &BTreeSet<Address>)| Resource {
+            address: (*address).clone(),
+            kind: (*kind).clone(),
+            spec: Value::from((*spec).clone()),
+            depends_on: dependencies.iter().filter(|dependency| wanted.contains_key(dependency)).cloned().collect(),
             protect: false,
             origin: None,
         };
-        let by_address: BTreeMap<Address, Resource> =
-            begun.chain(recorded).map(resource).map(|resource| (resource.address.clone(), resource)).collect();
-        let wish = Wish::Up { resources: by_address.into_values().collect(), delete_data: true };
+        let resources = wanted.values().map(resource).collect();
+        let wish = Wish::Up { resources, delete_data: true };
         self.run(&wish, Kill::Never).await?;
         Ok(())
     }
@@ -413,7 +414,7 @@ impl Scenario {
         let state = self.desk.state().await?;
         if state.records.values().any(|record| record.protect) {
             let ran = self.run(&Wish::Destroy { delete_data: true }, Kill::Never).await?;
-            if !matches!(&ran, Ran::Refused(findings) if findings.iter().all(|finding| finding.code == "protected")) {
+            if !matches!(&ran, Ran::Refused(findings) if findings.iter().all(|finding| finding.id == "protected")) {
                 return Err(Violation::new(format!("something is protected, and yet: {}", shown(&ran))));
             }
             self.lift(&state).await?;
