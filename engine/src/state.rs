@@ -9,6 +9,7 @@
 //! for its deletion. So a replacement that creates first can stop anywhere and nothing is forgotten.
 
 use crate::address::{Address, OperationId};
+use crate::lock::Holder;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -103,6 +104,11 @@ pub struct Pending {
 pub enum Entry {
     /// Everything up to here, in place of all entries before.
     Snapshot(Box<State>),
+    /// Somebody has become the owner of the deployment. It changes nothing, and so has the number of the entry before.
+    Opened {
+        /// Who.
+        by: Option<Holder>,
+    },
     /// A call is about to be made.
     Begin(Box<Begin>),
     /// The same call is about to be made once more.
@@ -142,6 +148,17 @@ pub enum Entry {
         /// Operations that are thereby over.
         settles: Vec<OperationId>,
     },
+    /// A recorded resource goes by another address; no call was needed. Its tags follow with its next update.
+    Moved {
+        /// Where its record stood.
+        from: Address,
+        /// Where it stands from now on.
+        to: Address,
+        /// Its kind.
+        kind: String,
+        /// Its identifier.
+        id: String,
+    },
     /// A resource is gone from the world; no call was needed.
     Forgotten {
         /// Its address.
@@ -168,14 +185,24 @@ pub struct State {
     pub pending: BTreeMap<OperationId, Pending>,
 }
 
+impl Entry {
+    /// Whether it takes a number of its own.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        !matches!(self, Self::Opened { .. })
+    }
+}
+
 impl State {
     /// Takes in the entry with the number `serial`, written at `at`.
     ///
     /// # Errors
-    /// What is wrong, when the entry speaks of an operation that never began: such a journal is corrupt.
+    /// What is wrong, when the entry speaks of an operation that never began or a record that is not there: such a journal
+    /// is corrupt.
     pub fn fold(&mut self, serial: u64, at: Timestamp, entry: &Entry) -> Result<(), String> {
         match entry {
             Entry::Snapshot(state) => *self = State::clone(state),
+            Entry::Opened { .. } => {}
             Entry::Begin(begin) => {
                 let pending = Pending { begin: Begin::clone(begin), identified: None, attempted: at, serial };
                 if self.pending.insert(begin.operation.clone(), pending).is_some() {
@@ -199,6 +226,11 @@ impl State {
             Entry::Recorded { address, record, settles } => {
                 self.record(address, Record::clone(record), serial, at);
                 self.settle(settles);
+            }
+            Entry::Moved { from, to, kind, id } => {
+                let there = self.records.remove(from).filter(|record| record.kind == *kind && record.id == *id);
+                let record = there.ok_or_else(|| format!("{kind} {id} moves from {from}, where it is not"))?;
+                self.record(to, record, serial, at);
             }
             Entry::Forgotten { address, kind, id, settles } => {
                 self.forget(address, kind, id);
@@ -320,6 +352,22 @@ mod tests {
         let state = fold(&entries).unwrap();
         assert_eq!(state.records[&Address::new("a")].id, "new");
         assert!(state.superseded.is_empty() && state.pending.is_empty());
+    }
+
+    #[test]
+    fn a_record_moves_whole_or_not_at_all() {
+        let moved = |id: &str| Entry::Moved {
+            from: Address::new("a"),
+            to: Address::new("b"),
+            kind: "test.thing".into(),
+            id: id.into(),
+        };
+        let made = [begin("1", Call::Create, None), end("1", Some(record("i-1")))];
+        let state = fold(&[&made[..], &[moved("i-1")]].concat()).unwrap();
+        assert_eq!(state.records.keys().map(Address::as_str).collect::<Vec<_>>(), ["b"]);
+        assert_eq!((state.records[&Address::new("b")].serial, state.superseded.len()), (3, 0));
+        let refused = fold(&[&made[..], &[moved("i-2")]].concat()).unwrap_err();
+        assert_eq!(refused, "test.thing i-2 moves from a, where it is not");
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failure> {
     let ui = setting.ui;
     let Some(current) = Current::load(&setting.directory)? else {
+        Current::clear_away(&setting.directory);
         ui.say(format!("nothing is up in {}", setting.directory.display()));
         return Ok(Exit::Done);
     };

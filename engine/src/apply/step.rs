@@ -78,6 +78,7 @@ impl Executor<'_> {
         if part != Part::Delete {
             self.forget_gone(step).await?;
         }
+        self.moved(step).await?;
         if part == Part::Forget {
             return Ok(Done { call: None, id: step.id.clone() });
         }
@@ -108,6 +109,20 @@ impl Executor<'_> {
             self.run.journal.append(Entry::Forgotten { address, kind, id, settles }).await?;
         }
         Ok(())
+    }
+
+    /// Moves the record of what stood at another address, before anything else happens to it: from then on, whatever is
+    /// cut off, the journal knows it by the address at which the blueprint asks for it.
+    async fn moved(&self, step: &Step) -> Result<(), StepError> {
+        let (Some(from), Some(id)) = (&step.moved_from, &step.id) else { return Ok(()) };
+        let recorded = self.run.journal.with_state(|state| {
+            state.records.get(from).is_some_and(|record| record.kind == step.kind && record.id == *id)
+        });
+        if !recorded {
+            return Ok(());
+        }
+        let (from, to, kind, id) = (from.clone(), step.address.clone(), step.kind.clone(), id.clone());
+        Ok(self.run.journal.append(Entry::Moved { from, to, kind, id }).await?)
     }
 
     async fn adopt(&self, step: &Step, kind: &dyn AnyKind) -> Result<Done, StepError> {
@@ -148,7 +163,7 @@ impl Executor<'_> {
             let before = step.before.clone().unwrap_or(Json::Null);
             self.recorded(step, before, step.outputs.clone(), vec![creation.clone()]).await?;
         }
-        if !really_changes(step, kind, &spec)? {
+        if !really_changes(step, kind, &spec)? && !step.retags {
             self.recorded(step, spec, step.outputs.clone(), step.settles.clone()).await?;
             return Ok(Done { call: None, id: Some(id) });
         }
