@@ -269,7 +269,7 @@ async fn what_has_moved_is_found_by_its_tags_when_the_state_is_lost() {
     let site = Site::new();
     site.up(&stack()).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    site.journal().remove().unwrap();
+    site.journal().remove().await.unwrap();
     let journal = site.journal();
     let desired = moves(&site, &renamed(), &[("disk", "store")]);
     let seen = site.look(&journal).await;

@@ -44,9 +44,9 @@ pub(super) enum Ran {
     /// The plan destroys data, and nobody agreed.
     NoConsent,
     /// The world could not be looked at.
-    Blind(Vec<Diagnostic>),
+    Blind(#[allow(dead_code, reason = "shown")] Vec<Diagnostic>),
     /// Another writer was in the way.
-    Fenced(String),
+    Fenced(#[allow(dead_code, reason = "shown")] String),
     Applied(Box<Plan>, Box<Outcome>),
 }
 
@@ -133,7 +133,7 @@ impl Desk {
         };
         let (made, delete_data) = match wish {
             Wish::Up { resources, delete_data } => {
-                let desired = Desired { deployment: self.deployment.clone(), resources: resources.clone() };
+                let desired = Desired { deployment: self.deployment.clone(), resources: resources.clone(), moved: Vec::new() };
                 (plan(&desired, &state, &seen, &kinds, &PlanOptions::default()), *delete_data)
             }
             Wish::Destroy { delete_data } => {

@@ -194,8 +194,8 @@ impl Scenario {
 
     fn kill(&mut self) -> Kill {
         match self.chance.below(10) {
-            0..=5 => Kill::AtPoint(self.chance.below(8 * self.draft.items.len() as u64 + 8)),
-            6 => Kill::After(self.chance.up_to(SETTLED)),
+            0..=6 => Kill::AtPoint(self.chance.below(4 * self.draft.items.len() as u64 + 8)),
+            7 => Kill::After(self.chance.up_to(SETTLED)),
             _ => Kill::Never,
         }
     }
@@ -368,14 +368,15 @@ impl Scenario {
         }
         self.tally.count("refused at the end");
         self.lift(&state).await?;
+        let objects = self.desk.cloud.objects();
         for item in &mut self.draft.items {
             item.protect = false;
-            let living = self.desk.cloud.objects().into_iter().find(|object| {
-                object
-                    .tags
-                    .as_ref()
-                    .is_some_and(|tags| tags.address.as_str() == item.name && tags.deployment == self.desk.deployment)
-            });
+            let address = Address::new(&item.name);
+            let recorded = state.records.get(&address).map(|record| record.id.as_str());
+            let tagged = |tags: &Tags| tags.address == address && tags.deployment == self.desk.deployment;
+            let living = objects
+                .iter()
+                .find(|object| Some(object.id.as_str()) == recorded || object.tags.as_ref().is_some_and(tagged));
             if let Some(sealed) = living.and_then(|object| object.spec["sealed"].as_bool()) {
                 item.sealed = sealed;
             }
