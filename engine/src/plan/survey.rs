@@ -153,7 +153,6 @@ pub(super) fn survey<'a>(state: &'a State, observations: &'a Observations) -> Su
         }
     }
     look(&mut things, observations);
-    never_happened.extend(attach_pending(&mut things, state));
     let known: BTreeSet<(String, String)> = things.iter().map(|thing| (thing.kind.clone(), thing.id.clone())).collect();
     for found in &observations.found {
         if let Some(tags) = &found.observed.tags
@@ -162,6 +161,8 @@ pub(super) fn survey<'a>(state: &'a State, observations: &'a Observations) -> Su
             things.push(Thing::tagged(&tags.address, &found.kind, &found.observed));
         }
     }
+    // Also to what only tags tell of: its deletion may have been cut off.
+    never_happened.extend(attach_pending(&mut things, state));
     infer_dependencies(&mut things);
     let mut by_address: BTreeMap<Address, Vec<Thing<'a>>> = BTreeMap::new();
     for thing in things {
