@@ -408,7 +408,7 @@ async fn the_state_can_be_rebuilt_from_tags_alone() {
     site.up(&stack()).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     let seen = site.look(&site.journal()).await;
-    site.journal().remove().unwrap();
+    site.journal().remove().await.unwrap();
     let rebuilt = rebuild(&seen, &site.kinds);
     assert_eq!((rebuilt.state.records.len(), rebuilt.doubles.len()), (4, 0));
     let node = &rebuilt.state.records[&Address::new("node")];
