@@ -8,7 +8,7 @@ use crate::event::Emitted;
 use crate::journal::{Journal, JournalError, MemoryStore};
 use crate::kind::Kinds;
 use crate::lock::Unguarded;
-use crate::observe::{ObserveOptions, observe};
+use crate::observe::{Observations, ObserveOptions, look_and_plan};
 use crate::plan::{DestroyOptions, Plan, PlanOptions, plan, plan_destroy};
 use crate::resource::{Desired, Resource};
 use crate::simulate::{Client, Cloud, flavors};
@@ -127,23 +127,28 @@ impl Desk {
         };
         let state = journal.state();
         let options = ObserveOptions { retry: self.limits.retry, ..ObserveOptions::default() };
-        let seen = match observe(&self.deployment, &state, &kinds, self.cloud.now(), &options).await {
-            Ok(seen) => seen,
-            Err(findings) => return Ok(Ran::Blind(findings)),
-        };
-        let (made, delete_data) = match wish {
-            Wish::Up { resources, delete_data } => {
-                let desired = Desired { deployment: self.deployment.clone(), resources: resources.clone(), moved: Vec::new() };
-                (plan(&desired, &state, &seen, &kinds, &PlanOptions::default()), *delete_data)
+        let planned = |seen: &Observations| match wish {
+            Wish::Up { resources, .. } => {
+                let (deployment, resources) = (self.deployment.clone(), resources.clone());
+                let desired = Desired { deployment, resources, moved: Vec::new() };
+                plan(&desired, &state, seen, &kinds, &PlanOptions::default())
             }
             Wish::Destroy { delete_data } => {
                 let options = DestroyOptions { delete_data: *delete_data, modules: None };
-                (plan_destroy(&self.deployment, &state, &seen, &kinds, &options), true)
+                plan_destroy(&self.deployment, &state, seen, &kinds, &options)
             }
         };
-        let plan = match made {
+        let now = self.cloud.now();
+        let plan = match look_and_plan(&self.deployment, &state, &kinds, now, &options, planned).await {
             Ok(plan) => plan,
+            Err(findings) if findings.iter().any(|finding| finding.id == "cannot-observe") => {
+                return Ok(Ran::Blind(findings));
+            }
             Err(findings) => return Ok(Ran::Refused(findings)),
+        };
+        let delete_data = match wish {
+            Wish::Up { delete_data, .. } => *delete_data,
+            Wish::Destroy { .. } => true,
         };
         if plan.destroying_data().next().is_some() && !delete_data {
             return Ok(Ran::NoConsent);
