@@ -30,6 +30,7 @@ pub(crate) mod flavors;
 mod kind;
 mod outputs;
 mod random;
+pub mod rehearsal;
 #[cfg(test)]
 mod scenario;
 mod store;
