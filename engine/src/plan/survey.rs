@@ -3,7 +3,7 @@
 use super::NeverHappened;
 use crate::address::{Address, OperationId};
 use crate::kind::Observed;
-use crate::observe::Observations;
+use crate::observe::{Found, Observations};
 use crate::state::{Call, Pending, Record, State};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,17 +126,25 @@ impl<'a> Thing<'a> {
 pub(super) struct Survey<'a> {
     pub(super) things: BTreeMap<Address, Vec<Thing<'a>>>,
     pub(super) never_happened: Vec<NeverHappened>,
+    /// Creations that were cut off and whose result may still show.
+    pub(super) open: BTreeMap<Address, Vec<&'a Pending>>,
 }
 
 pub(super) fn survey<'a>(state: &'a State, observations: &'a Observations) -> Survey<'a> {
     let mut things: Vec<Thing<'a>> = Vec::new();
     things.extend(state.records.iter().map(|(address, record)| Thing::recorded(address, record, Source::Recorded)));
     things.extend(state.superseded.iter().map(|old| Thing::recorded(&old.address, &old.record, Source::Superseded)));
-    let mut never_happened = Vec::new();
+    let (mut never_happened, mut open) = (Vec::new(), BTreeMap::<_, Vec<_>>::new());
+    let made = made(state, observations);
     for pending in state.pending.values().filter(|pending| pending.begin.call == Call::Create) {
-        let found = observations.found.iter().find(|found| found.made_by(&pending.begin));
-        let id = pending.identified.as_deref().or(found.map(|found| found.observed.id.as_str()));
-        match id {
+        let operation = &pending.begin.operation;
+        if observations.open.contains(operation) {
+            open.entry(pending.begin.address.clone()).or_default().push(pending);
+            continue;
+        }
+        let found = made.get(&(pending.begin.kind.as_str(), operation)).copied();
+        let derived = observations.identities.get(operation).map(String::as_str);
+        match pending.identified.as_deref().or(found).or(derived) {
             Some(id) => things.push(Thing::begun(pending, id)),
             None => never_happened.push(without_effect(pending)),
         }
@@ -156,7 +164,18 @@ pub(super) fn survey<'a>(state: &'a State, observations: &'a Observations) -> Su
     for thing in things {
         by_address.entry(thing.address.clone()).or_default().push(thing);
     }
-    Survey { things: by_address, never_happened }
+    Survey { things: by_address, never_happened, open }
+}
+
+/// The identifiers of what carries the tags of an operation, by kind and operation.
+fn made<'a>(state: &State, observations: &'a Observations) -> BTreeMap<(&'a str, &'a OperationId), &'a str> {
+    let tagged = |found: &'a Found| {
+        let operation = &found.observed.tags.as_ref()?.operation;
+        let made = ((found.kind.as_str(), operation), found.observed.id.as_str());
+        state.pending.contains_key(operation).then_some(made)
+    };
+    // Of several with the same tags the first one counts, as it always did.
+    observations.found.iter().rev().filter_map(tagged).collect()
 }
 
 fn look<'a>(things: &mut [Thing<'a>], observations: &'a Observations) {
