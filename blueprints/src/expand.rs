@@ -285,7 +285,7 @@ impl Expander<'_> {
             settings: settings.values,
             tags: world.tags,
             variables,
-            desired: Desired { deployment, resources: built.resources },
+            desired: Desired { deployment, resources: built.resources, moved: Vec::new() },
             modules: built.modules,
             edges: built.edges,
             uses: built.uses,

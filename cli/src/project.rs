@@ -177,8 +177,13 @@ impl Current {
         let path = Self::path(directory);
         std::fs::remove_file(&path)
             .map_err(|error| Failure::new(format!("{} cannot be deleted", path.display())).because(&error))?;
+        Self::clear_away(directory);
+        Ok(())
+    }
+
+    /// Removes what a forge that was killed while it wrote left in a directory in which nothing is up.
+    pub(crate) fn clear_away(directory: &Path) {
         let own = directory.join(OWN);
-        // Left by a forge that was killed while it wrote one.
         for entry in std::fs::read_dir(&own).into_iter().flatten().flatten() {
             let draft = entry.path();
             if draft.extension().is_some_and(|extension| extension == DRAFT) {
@@ -187,7 +192,6 @@ impl Current {
         }
         // Not empty when a second forge has begun here in this moment.
         let _ = std::fs::remove_dir(own);
-        Ok(())
     }
 
     /// Where the deployment's own files are.

@@ -20,6 +20,13 @@ impl Address {
         &self.0
     }
 
+    /// True when it is what `name` names, or a part of it: `network.private[0]` is within `network`, `network.private` and
+    /// itself, and not within `network.priv`.
+    #[must_use]
+    pub fn is_within(&self, name: &str) -> bool {
+        self.0.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    }
+
     /// The first module of its path: `network` of `network.private[0]`.
     #[must_use]
     pub fn module(&self) -> &str {

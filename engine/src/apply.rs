@@ -249,7 +249,8 @@ pub async fn apply(plan: &Plan, run: &Run<'_>) -> Result<Outcome, ApplyError> {
     Ok(outcome)
 }
 
-/// Lists every kind once more. What the plan keeps, and what is recorded and was not to be deleted, is no leftover.
+/// Lists every kind once more. What the plan keeps or is not about, and what is recorded and was not to be deleted, is no
+/// leftover.
 async fn left_behind(plan: &Plan, run: &Run<'_>, gate: &Gate) -> Result<Vec<LeftBehind>, Vec<Diagnostic>> {
     let mut expected: BTreeSet<(String, String)> =
         plan.kept.iter().map(|kept| (kept.kind.clone(), kept.id.clone())).collect();
@@ -265,7 +266,9 @@ async fn left_behind(plan: &Plan, run: &Run<'_>, gate: &Gate) -> Result<Vec<Left
         (State::default(), ObserveOptions { retry: run.limits.retry, ..ObserveOptions::default() });
     let seen = observe_through(gate, &plan.deployment, &nothing, run.kinds, Timestamp::UNIX_EPOCH, &options).await?;
     let ours = seen.found.into_iter().filter_map(|found| Some((found.kind, found.observed.id, found.observed.tags?)));
-    let left = ours.filter(|(kind, id, _)| !expected.contains(&(kind.clone(), id.clone())));
+    let left = ours.filter(|(kind, id, tags)| {
+        !plan.left_out.contains(&tags.address) && !expected.contains(&(kind.clone(), id.clone()))
+    });
     Ok(left.map(|(kind, id, tags)| LeftBehind { address: tags.address, kind, id }).collect())
 }
 

@@ -234,7 +234,8 @@ pub trait Kind: Send + Sync + 'static {
         on_identifier: OnIdentifier<'_>,
     ) -> impl Future<Output = Result<Observed, KindError>> + Send;
 
-    /// Changes it in place.
+    /// Changes it in place. From then on it carries these tags: the address may be another one than before, and that may
+    /// be all that changes.
     fn update(
         &self,
         id: &str,

@@ -6,6 +6,7 @@
 //! 1. The survey merges record, pending operations and the world into one list of things, each of which exists or is
 //!    gone, and attributes each to an address. A create that was cut off appears here as a thing that was found, or as
 //!    an operation that never took effect.
+//!    What the blueprint says has moved is attributed to where it stands now.
 //! 2. In dependency order every desired resource is compared with the thing at its address. Outputs of
 //!    resources that will live on are known, so that a specification resolves as far as it can; what remains unknown is
 //!    compared as changed, which is why replacing a network shows what happens to everything in it.
@@ -17,7 +18,9 @@
 
 mod compare;
 mod destroy;
+mod moved;
 mod order;
+mod part;
 mod prepare;
 mod survey;
 mod up;
@@ -157,6 +160,10 @@ pub struct Step {
     pub destroys_data: bool,
     /// True when the living resource was found by its tags and is taken over first.
     pub adopts: bool,
+    /// Where it stood before: the address of its record, or the one that its tags name. None when that is this one.
+    pub moved_from: Option<Address>,
+    /// True when its tags name another address than this one, and are to follow.
+    pub retags: bool,
     /// The specification to apply; none when it goes.
     pub desired: Option<Value>,
     /// The specification as it is now, where that is known.
@@ -280,6 +287,8 @@ pub struct Plan {
     /// plan cannot be applied: look again, and plan again ([`crate::observe::look_and_plan`]).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undecided: Vec<OperationId>,
+    /// What a plan for a part of the deployment is not about.
+    pub left_out: BTreeSet<Address>,
 }
 
 /// How many resources each action befalls.

@@ -270,7 +270,7 @@ impl<F: Flavor> Kind for Sim<F> {
         Ok(observed)
     }
 
-    async fn update(&self, id: &str, _: Option<&Spec>, after: &Spec, _: &Tags) -> Result<Observed, KindError> {
+    async fn update(&self, id: &str, _: Option<&Spec>, after: &Spec, tags: &Tags) -> Result<Observed, KindError> {
         self.0.point().await;
         self.0.call("update")?;
         let observed = {
@@ -279,6 +279,7 @@ impl<F: Flavor> Kind for Sim<F> {
             let gone = || failure(ErrorClass::Terminal, "there is nothing to update");
             let object = inner.objects.get_mut(id).ok_or_else(gone)?;
             object.spec = after.clone();
+            object.tags = tags.clone();
             Self::observed(id, object)
         };
         self.0.point().await;
@@ -355,7 +356,7 @@ impl Site {
     }
 
     pub(crate) fn desired(&self, resources: &[Resource]) -> Desired {
-        Desired { deployment: self.deployment.clone(), resources: resources.to_vec() }
+        Desired { deployment: self.deployment.clone(), resources: resources.to_vec(), moved: Vec::new() }
     }
 
     pub(crate) async fn look(&self, journal: &Journal) -> Observations {

@@ -142,6 +142,17 @@ pub enum Entry {
         /// Operations that are thereby over.
         settles: Vec<OperationId>,
     },
+    /// A recorded resource goes by another address; no call was needed. Its tags follow with its next update.
+    Moved {
+        /// Where its record stood.
+        from: Address,
+        /// Where it stands from now on.
+        to: Address,
+        /// Its kind.
+        kind: String,
+        /// Its identifier.
+        id: String,
+    },
     /// A resource is gone from the world; no call was needed.
     Forgotten {
         /// Its address.
@@ -172,7 +183,8 @@ impl State {
     /// Takes in the entry with the number `serial`, written at `at`.
     ///
     /// # Errors
-    /// What is wrong, when the entry speaks of an operation that never began: such a journal is corrupt.
+    /// What is wrong, when the entry speaks of an operation that never began or a record that is not there: such a journal
+    /// is corrupt.
     pub fn fold(&mut self, serial: u64, at: Timestamp, entry: &Entry) -> Result<(), String> {
         match entry {
             Entry::Snapshot(state) => *self = State::clone(state),
@@ -199,6 +211,11 @@ impl State {
             Entry::Recorded { address, record, settles } => {
                 self.record(address, Record::clone(record), serial, at);
                 self.settle(settles);
+            }
+            Entry::Moved { from, to, kind, id } => {
+                let there = self.records.remove(from).filter(|record| record.kind == *kind && record.id == *id);
+                let record = there.ok_or_else(|| format!("{kind} {id} moves from {from}, where it is not"))?;
+                self.record(to, record, serial, at);
             }
             Entry::Forgotten { address, kind, id, settles } => {
                 self.forget(address, kind, id);
@@ -320,6 +337,22 @@ mod tests {
         let state = fold(&entries).unwrap();
         assert_eq!(state.records[&Address::new("a")].id, "new");
         assert!(state.superseded.is_empty() && state.pending.is_empty());
+    }
+
+    #[test]
+    fn a_record_moves_whole_or_not_at_all() {
+        let moved = |id: &str| Entry::Moved {
+            from: Address::new("a"),
+            to: Address::new("b"),
+            kind: "test.thing".into(),
+            id: id.into(),
+        };
+        let made = [begin("1", Call::Create, None), end("1", Some(record("i-1")))];
+        let state = fold(&[&made[..], &[moved("i-1")]].concat()).unwrap();
+        assert_eq!(state.records.keys().map(Address::as_str).collect::<Vec<_>>(), ["b"]);
+        assert_eq!((state.records[&Address::new("b")].serial, state.superseded.len()), (3, 0));
+        let refused = fold(&[&made[..], &[moved("i-2")]].concat()).unwrap_err();
+        assert_eq!(refused, "test.thing i-2 moves from a, where it is not");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! to take a short cut, but for the types of what lies in the bucket.
 
 pub mod processes;
+pub mod trace;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

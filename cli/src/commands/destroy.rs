@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::project::{Current, kinds};
 use crate::site::{Site, exit_of, runtime};
 use crate::view;
-use forge_blueprints::{Sources, Target};
+use forge_blueprints::Target;
 use forge_engine::plan::{DestroyOptions, plan_destroy};
 
 #[derive(Debug, clap::Args)]
@@ -22,6 +22,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failure> {
     let ui = setting.ui;
     let Some(current) = Current::load(&setting.directory)? else {
+        Current::clear_away(&setting.directory);
         ui.say(format!("nothing is up in {}", setting.directory.display()));
         return Ok(Exit::Done);
     };
@@ -31,15 +32,14 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let home = current.home(&setting.directory);
     let runtime = runtime()?;
     let site = Site::open(&home, &current.deployment, kinds(target, &home), "forge destroy")?;
-    let observations = runtime.block_on(site.look(true))?;
     let everything = arguments.modules.is_empty();
     let options = DestroyOptions {
         delete_data: arguments.delete_data,
         modules: (!everything).then(|| arguments.modules.iter().cloned().collect()),
     };
     let deployment = site.journal.deployment().clone();
-    let plan = plan_destroy(&deployment, &site.journal.state(), &observations, &site.kinds, &options)
-        .map_err(|findings| Failure::findings(Sources::default(), findings))?;
+    let planned = site.plan(|state, seen| plan_destroy(&deployment, state, seen, &site.kinds, &options));
+    let plan = runtime.block_on(planned)?;
     view::plan::print(ui, &plan, &[]);
     if plan.has_changes() && !arguments.yes && !ui.confirm("Delete it?")? {
         ui.say("nothing was done");

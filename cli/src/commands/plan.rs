@@ -2,9 +2,9 @@ use super::Setting;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::project::{BlueprintArgs, Project, is_plan_only, kinds};
-use crate::site::{look, read_state, runtime};
+use crate::site::{look_and_plan, read_state, runtime};
 use crate::view;
-use forge_blueprints::Sources;
+use forge_engine::observe::Observations;
 use forge_engine::plan::{PlanOptions, plan};
 
 #[derive(Debug, clap::Args)]
@@ -27,9 +27,10 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let kinds = kinds(expanded.target, &home);
     let state = read_state(&home, &expanded.name)?;
     let desired = &expanded.desired;
-    let observations = runtime()?.block_on(look(&desired.deployment, &state, &kinds, arguments.refresh))?;
-    let plan = plan(desired, &state, &observations, &kinds, &PlanOptions::default())
-        .map_err(|findings| Failure::findings(Sources::default(), findings))?;
+    let options = PlanOptions::default();
+    let planned = |seen: &Observations| plan(desired, &state, seen, &kinds, &options);
+    let plan =
+        runtime()?.block_on(look_and_plan(&desired.deployment, &state, &kinds, arguments.refresh, planned))?;
     view::plan::tell(ui, &expanded.notes);
     if is_plan_only(expanded.target) {
         let target = expanded.target;

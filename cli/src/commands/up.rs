@@ -5,7 +5,7 @@ use crate::project::{BlueprintArgs, Current, Project, is_plan_only, kinds};
 use crate::site::{Site, exit_of, runtime};
 use crate::ui::Ui;
 use crate::view;
-use forge_blueprints::{Expanded, Sources};
+use forge_blueprints::Expanded;
 use forge_engine::plan::{Action, Plan, PlanOptions, plan};
 use forge_engine::state::State;
 use forge_engine::value::Value;
@@ -45,9 +45,9 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
         current.save(&project.directory)?;
     }
     let site = Site::open(&home, &expanded.name, kinds(expanded.target, &home), "forge up")?;
-    let observations = runtime.block_on(site.look(true))?;
-    let plan = plan(&expanded.desired, &site.journal.state(), &observations, &site.kinds, &PlanOptions::default())
-        .map_err(|findings| Failure::findings(Sources::default(), findings))?;
+    let options = PlanOptions::default();
+    let planned = site.plan(|state, seen| plan(&expanded.desired, state, seen, &site.kinds, &options));
+    let plan = runtime.block_on(planned)?;
     view::plan::print(ui, &plan, &expanded.notes);
     let agreed = agree(&plan, &arguments, ui);
     if !matches!(agreed, Ok(true)) {

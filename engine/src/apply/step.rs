@@ -121,6 +121,7 @@ impl Executor<'_> {
         if work.part != Part::Delete {
             self.forget_gone(step).await?;
         }
+        self.moved(step).await?;
         if work.part == Part::Forget {
             self.begun(work);
             return Ok(Done { call: None, id: step.id.clone() });
@@ -160,6 +161,20 @@ impl Executor<'_> {
             self.run.journal.append(Entry::Forgotten { address, kind, id, settles }).await?;
         }
         Ok(())
+    }
+
+    /// Moves the record of what stood at another address, before anything else happens to it: from then on, whatever is
+    /// cut off, the journal knows it by the address at which the blueprint asks for it.
+    async fn moved(&self, step: &Step) -> Result<(), StepError> {
+        let (Some(from), Some(id)) = (&step.moved_from, &step.id) else { return Ok(()) };
+        let recorded = self.run.journal.with_state(|state| {
+            state.records.get(from).is_some_and(|record| record.kind == step.kind && record.id == *id)
+        });
+        if !recorded {
+            return Ok(());
+        }
+        let (from, to, kind, id) = (from.clone(), step.address.clone(), step.kind.clone(), id.clone());
+        Ok(self.run.journal.append(Entry::Moved { from, to, kind, id }).await?)
     }
 
     async fn adopt(&self, work: &Work<'_>, kind: &dyn AnyKind) -> Result<Done, StepError> {
@@ -202,7 +217,7 @@ impl Executor<'_> {
             let before = step.before.clone().unwrap_or(Json::Null);
             self.recorded(step, before, step.outputs.clone(), vec![creation.clone()]).await?;
         }
-        if !really_changes(step, kind, &spec)? {
+        if !really_changes(step, kind, &spec)? && !step.retags {
             self.begun(work);
             self.recorded(step, spec, step.outputs.clone(), step.settles.clone()).await?;
             return Ok(Done { call: None, id: Some(id) });

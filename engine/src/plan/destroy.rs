@@ -1,6 +1,7 @@
 //! The plan that leaves nothing behind.
 
 use super::order::operations;
+use super::part::is_named;
 use super::survey::{Source, Survey, Thing, survey};
 use super::up::{delete, forget, protected, undecided, unknown_kind};
 use super::{Action, Kept, Plan, Purpose, SCHEMA, Step};
@@ -10,14 +11,14 @@ use crate::graph;
 use crate::kind::Kinds;
 use crate::observe::Observations;
 use crate::state::State;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How much to destroy.
 #[derive(Debug, Clone, Default)]
 pub struct DestroyOptions {
     /// Whether what holds a user's data goes as well.
     pub delete_data: bool,
-    /// The modules to remove, with everything that depends on them; none means everything.
+    /// The modules, or addresses within them, to remove, with everything that depends on them; none means everything.
     pub modules: Option<BTreeSet<String>>,
 }
 
@@ -38,7 +39,12 @@ pub fn plan_destroy(
     let selected = select(&things, options.modules.as_ref());
     let staying = staying(&things, &selected, kinds, options.delete_data);
     let (mut steps, mut kept, mut findings) = (Vec::new(), Vec::new(), Vec::new());
-    for thing in things.iter().filter(|thing| selected.contains(&thing.address)) {
+    let mut left_out = BTreeSet::new();
+    for thing in &things {
+        let Some(standing_on) = selected.get(&thing.address) else {
+            left_out.insert(thing.address.clone());
+            continue;
+        };
         if thing.gone {
             steps.push(forget(thing));
         } else if let Some(reason) = staying.get(&thing.address) {
@@ -47,7 +53,7 @@ pub fn plan_destroy(
         } else if thing.protect {
             findings.push(protected(&thing.address, Action::Delete));
         } else if let Some(kind) = kinds.get(&thing.kind) {
-            steps.push(delete(kind.as_ref(), thing, reason(thing)));
+            steps.push(delete(kind.as_ref(), thing, reason(thing, standing_on.as_ref())));
         } else {
             findings.push(unknown_kind(&thing.address, &thing.kind));
         }
@@ -66,28 +72,34 @@ pub fn plan_destroy(
         never_happened,
         kept,
         undecided: undecided(open),
+        left_out,
     })
 }
 
-fn reason(thing: &Thing<'_>) -> String {
+fn reason(thing: &Thing<'_>, standing_on: Option<&Address>) -> String {
     match thing.source {
-        Source::Recorded => "destroy".to_owned(),
+        Source::Recorded => match standing_on {
+            Some(below) => format!("it stands on `{below}`"),
+            None => "destroy".to_owned(),
+        },
         Source::Superseded => "its successor had taken its place".to_owned(),
         Source::Begun => "an earlier run was cut off while creating it".to_owned(),
         Source::Tagged => "found by its tags; it was not recorded".to_owned(),
     }
 }
 
-/// The addresses in the named modules, and all that stand on them.
-fn select(things: &[Thing<'_>], modules: Option<&BTreeSet<String>>) -> BTreeSet<Address> {
-    let chosen = |thing: &&Thing<'_>| modules.is_none_or(|modules| modules.contains(thing.address.module()));
-    let mut selected: BTreeSet<Address> = things.iter().filter(chosen).map(|thing| thing.address.clone()).collect();
+/// The addresses in the named modules, and all that stand on them, each of these with the first that it stands on.
+fn select(things: &[Thing<'_>], modules: Option<&BTreeSet<String>>) -> BTreeMap<Address, Option<Address>> {
+    let chosen = |thing: &&Thing<'_>| modules.is_none_or(|modules| is_named(modules, &thing.address));
+    let mut selected: BTreeMap<Address, Option<Address>> =
+        things.iter().filter(chosen).map(|thing| (thing.address.clone(), None)).collect();
     let dependents = dependents(things);
-    let mut open: Vec<Address> = selected.iter().cloned().collect();
-    while let Some(address) = open.pop() {
+    let mut open: VecDeque<Address> = selected.keys().cloned().collect();
+    while let Some(address) = open.pop_front() {
         for dependent in dependents.get(&address).into_iter().flatten() {
-            if selected.insert((*dependent).clone()) {
-                open.push((*dependent).clone());
+            if !selected.contains_key(*dependent) {
+                selected.insert((*dependent).clone(), Some(address.clone()));
+                open.push_back((*dependent).clone());
             }
         }
     }
@@ -107,7 +119,7 @@ fn dependents<'t>(things: &'t [Thing<'_>]) -> BTreeMap<&'t Address, Vec<&'t Addr
 /// What holds data and may not go, and what that stands on, each with the reason.
 fn staying(
     things: &[Thing<'_>],
-    selected: &BTreeSet<Address>,
+    selected: &BTreeMap<Address, Option<Address>>,
     kinds: &Kinds,
     delete_data: bool,
 ) -> BTreeMap<Address, String> {
@@ -115,7 +127,7 @@ fn staying(
     if delete_data {
         return staying;
     }
-    let living = || things.iter().filter(|thing| !thing.gone && selected.contains(&thing.address));
+    let living = || things.iter().filter(|thing| !thing.gone && selected.contains_key(&thing.address));
     let mut open = Vec::new();
     for thing in living().filter(|thing| kinds.get(&thing.kind).is_some_and(|kind| kind.holds_data())) {
         staying.insert(thing.address.clone(), "it holds data, which only --delete-data deletes".to_owned());

@@ -71,6 +71,8 @@ struct Builder<'a> {
     builds: BTreeMap<&'a Address, usize>,
     /// The steps of what stood on an address.
     stood_on: BTreeMap<&'a Address, Vec<usize>>,
+    /// The steps of what has moved away from an address.
+    leaving: BTreeMap<&'a Address, Vec<usize>>,
     /// Edges that give way when they close a circle.
     wishes: BTreeSet<(usize, usize)>,
 }
@@ -79,6 +81,7 @@ impl<'a> Builder<'a> {
     fn new(steps: &'a [Step]) -> Self {
         let (mut operations, mut building, mut deleting) = (Vec::new(), Vec::new(), Vec::new());
         let (mut builds, mut stood_on) = (BTreeMap::new(), BTreeMap::<_, Vec<usize>>::new());
+        let mut leaving = BTreeMap::<_, Vec<usize>>::new();
         for (position, step) in steps.iter().enumerate() {
             building.push(None);
             deleting.push(None);
@@ -93,11 +96,14 @@ impl<'a> Builder<'a> {
                 }
                 operations.push(Operation { step: position, part, after: Vec::new() });
             }
+            if let Some(address) = &step.moved_from {
+                leaving.entry(address).or_default().push(position);
+            }
             for address in &step.recorded_dependencies {
                 stood_on.entry(address).or_default().push(position);
             }
         }
-        Self { steps, operations, building, deleting, builds, stood_on, wishes: BTreeSet::new() }
+        Self { steps, operations, building, deleting, builds, stood_on, leaving, wishes: BTreeSet::new() }
     }
 
     fn after(&mut self, operation: usize, before: usize) {
@@ -111,6 +117,11 @@ impl<'a> Builder<'a> {
             step.dependencies.iter().filter_map(|address| self.builds.get(address).copied()).collect::<Vec<_>>()
         {
             self.after(build, dependency);
+        }
+        if step.action == Action::Create {
+            // What stood here lets go of the address first, so that its tags are not taken for the new one's.
+            let left = self.leaving.get(&step.address).into_iter().flatten();
+            self.wishes.extend(left.filter_map(|&other| Some((build, self.building[other]?))));
         }
         match (step.action, self.deleting[position]) {
             (Action::ReplaceDeleteFirst, Some(delete)) => self.after(build, delete),

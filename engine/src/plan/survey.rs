@@ -41,6 +41,10 @@ pub(super) struct Thing<'a> {
     pub(super) serial: u64,
     /// Operations that were cut off: its creation, updates, a deletion.
     pub(super) pending: Vec<&'a Pending>,
+    /// Where it stood before the blueprint called it differently.
+    pub(super) moved_from: Option<Address>,
+    /// Why it did not move, though the blueprint says that it has.
+    pub(super) stays: Option<String>,
 }
 
 impl<'a> Thing<'a> {
@@ -59,6 +63,8 @@ impl<'a> Thing<'a> {
             protect: record.protect,
             serial: record.serial,
             pending: Vec::new(),
+            moved_from: None,
+            stays: None,
         }
     }
 
@@ -78,6 +84,8 @@ impl<'a> Thing<'a> {
             protect: begin.protect,
             serial: pending.serial,
             pending: vec![pending],
+            moved_from: None,
+            stays: None,
         }
     }
 
@@ -96,6 +104,8 @@ impl<'a> Thing<'a> {
             protect: false,
             serial: 0,
             pending: Vec::new(),
+            moved_from: None,
+            stays: None,
         }
     }
 

@@ -1,14 +1,16 @@
 //! The plan that makes the world as desired.
 
 use super::compare::{Comparison, Known, compare};
+use super::moved::relocate;
 use super::order::{operations, settle_replacements};
+use super::part::{Part, pulled_away};
 use super::prepare::{Prepared, prepare};
 use super::survey::{Source, Survey, Thing, survey};
 use super::{Action, Gone, Means, Plan, Purpose, SCHEMA, Step};
 use crate::address::{Address, OperationId};
 use crate::diag::Diagnostic;
 use crate::graph::Graph;
-use crate::kind::{AnyKind, Kinds, Readiness};
+use crate::kind::{AnyKind, Kinds, Readiness, Recovery};
 use crate::observe::Observations;
 use crate::resource::{Desired, Resource};
 use crate::state::{Pending, State};
@@ -21,6 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct PlanOptions {
     /// Resources to replace although nothing about them has changed.
     pub replace: BTreeSet<Address>,
+    /// The modules, or addresses within them, that the plan is about, with all that they depend on; none means everything.
+    pub only: Option<BTreeSet<String>>,
 }
 
 /// Plans how to get from the world as it is to the world as desired.
@@ -39,7 +43,9 @@ pub fn plan(
     if !findings.is_empty() {
         return Err(findings);
     }
-    let Survey { things, never_happened, open } = survey(state, observations);
+    let Survey { mut things, never_happened, open } = survey(state, observations);
+    relocate(&mut things, desired);
+    let part = Part::of(desired, &graph, options.only.as_ref());
     let mut planner = Planner {
         kinds,
         options,
@@ -49,12 +55,21 @@ pub fn plan(
         steps: Vec::new(),
         findings,
         extras: Vec::new(),
+        left_out: BTreeSet::new(),
     };
+    let mut left = Vec::new();
     for position in graph.positions() {
-        planner.resource(&desired.resources[position]);
+        let resource = &desired.resources[position];
+        if part.has(&resource.address) {
+            planner.resource(resource);
+        } else {
+            left.extend(planner.things.remove(&resource.address).unwrap_or_default());
+            planner.left_out.insert(resource.address.clone());
+        }
     }
-    planner.undesired();
-    let Planner { mut steps, findings, open, .. } = planner;
+    left.extend(planner.undesired(&part));
+    planner.findings.extend(pulled_away(&planner.steps, &left));
+    let Planner { mut steps, findings, left_out, open, .. } = planner;
     if !findings.is_empty() {
         return Err(findings);
     }
@@ -70,6 +85,7 @@ pub fn plan(
         never_happened,
         kept: Vec::new(),
         undecided: undecided(open),
+        left_out,
     })
 }
 
@@ -128,6 +144,8 @@ struct Planner<'a> {
     steps: Vec<Step>,
     extras: Vec<Step>,
     findings: Vec<Diagnostic>,
+    /// What the plan is not about.
+    left_out: BTreeSet<Address>,
 }
 
 impl<'a> Planner<'a> {
@@ -191,9 +209,14 @@ impl<'a> Planner<'a> {
             self.findings.push(at(resource, Diagnostic::error("forbidden-change", summary).why(*reason)));
         }
         let mut reasons = Vec::new();
-        let action = self.decide(kind, thing, &comparison, &mut reasons);
+        let mut action = self.decide(kind, thing, &comparison, &mut reasons);
         let Comparison { changes, drift, before, .. } = comparison;
+        let (moved_from, retags) = moved(kind, thing, &resource.address);
+        if moved_from.is_some() && matches!(action, Action::NoOp | Action::Adopt) {
+            action = Action::Update;
+        }
         let mut step = blank(&resource.address, &resource.kind, action);
+        (step.moved_from, step.retags) = (moved_from, retags);
         (step.changes, step.drift, step.before, step.reasons) = (changes, drift, before, reasons);
         step
     }
@@ -265,9 +288,15 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What nobody desires any more.
-    fn undesired(&mut self) {
+    /// What nobody desires any more; returns those of them that the plan is not about.
+    fn undesired(&mut self, part: &Part<'_>) -> Vec<Thing<'a>> {
+        let mut left = Vec::new();
         for thing in std::mem::take(&mut self.things).into_values().flatten() {
+            if !part.had(&thing.address) {
+                self.left_out.insert(thing.address.clone());
+                left.push(thing);
+                continue;
+            }
             if thing.gone {
                 self.extras.push(forget(&thing));
                 continue;
@@ -280,9 +309,10 @@ impl<'a> Planner<'a> {
                 Source::Begun => "an earlier run was cut off while creating it, and nothing asks for it any more",
                 Source::Recorded | Source::Superseded => "nothing asks for it any more",
             };
-            self.delete(&thing, reason.to_owned());
+            self.delete(&thing, thing.stays.clone().unwrap_or_else(|| reason.to_owned()));
         }
         self.steps.append(&mut self.extras);
+        left
     }
 
     fn delete(&mut self, thing: &Thing<'_>, reason: String) {
@@ -295,13 +325,24 @@ impl<'a> Planner<'a> {
 
 /// Which of the things at an address the resource is: the one of its kind that the journal heard of last; without the
 /// journal, the one with the lowest identifier, so that the choice is always the same.
-fn choose(things: &[Thing<'_>], kind: &str) -> Option<usize> {
+pub(super) fn choose(things: &[Thing<'_>], kind: &str) -> Option<usize> {
     things
         .iter()
         .enumerate()
         .filter(|(_, thing)| !thing.gone && thing.kind == kind && thing.source != Source::Superseded)
         .max_by_key(|(_, thing)| (thing.source != Source::Tagged, thing.serial, std::cmp::Reverse(&thing.id)))
         .map(|(position, _)| position)
+}
+
+/// Where a living thing stood before, when that is another address than where it is wanted, and whether its tags are to
+/// follow. Tags that nobody looked at follow whenever its record does; a kind without tags has nothing that could.
+fn moved(kind: &dyn AnyKind, thing: &Thing<'_>, address: &Address) -> (Option<Address>, bool) {
+    let tagged = thing.observed.map(|observed| observed.tags.as_ref().map(|tags| &tags.address));
+    let named = match tagged {
+        Some(named) => named.filter(|named| *named != address),
+        None => thing.moved_from.as_ref().filter(|_| kind.recovery() != Recovery::Identity),
+    };
+    (thing.moved_from.as_ref().or(named).cloned(), named.is_some())
 }
 
 fn finish_living(step: &mut Step, thing: &Thing<'_>) {
@@ -330,6 +371,8 @@ fn finish_living(step: &mut Step, thing: &Thing<'_>) {
 fn known_outputs(kind: &dyn AnyKind, step: &Step) -> BTreeMap<String, Json> {
     let volatile: &[&str] = match step.action {
         Action::NoOp | Action::Adopt => &[],
+        // Only its tags change.
+        Action::Update if step.changes.is_empty() => &[],
         Action::Update => kind.volatile_outputs(),
         _ => return BTreeMap::new(),
     };
@@ -348,6 +391,8 @@ fn blank(address: &Address, kind: &str, action: Action) -> Step {
         reasons: Vec::new(),
         destroys_data: false,
         adopts: false,
+        moved_from: None,
+        retags: false,
         desired: None,
         before: None,
         outputs: BTreeMap::new(),

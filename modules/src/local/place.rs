@@ -48,15 +48,11 @@ impl Place {
         record: &Record<S>,
         fill: impl FnOnce(&Path) -> io::Result<()>,
     ) -> Result<PathBuf, KindError> {
-        let name = record.tags.address.as_str();
-        let (path, draft) = (self.root.join(name), self.root.join(format!(".new-{name}")));
-        if let Some(existing) = Self::read::<serde_json::Value>(&path)? {
-            if existing.tags == record.tags {
-                return Ok(path);
-            }
-            let whose = format!("{} by {}", existing.tags.deployment, existing.tags.operation);
-            return Err(KindError::terminal(format!("{} exists already, made for {whose}", path.display())));
+        let (path, made) = self.choose(&record.tags)?;
+        if made {
+            return Ok(path);
         }
+        let draft = self.root.join(format!(".new-{}", record.tags.address));
         let build = || {
             let builder = &mut fs::DirBuilder::new();
             builder.recursive(true).mode(0o700);
@@ -71,6 +67,28 @@ impl Place {
         };
         build().map_err(failed("cannot make", &path))?;
         Ok(path)
+    }
+
+    /// The directory of what `tags` name, and whether it is there already. It goes by the address: `data.bucket`, or
+    /// `data.bucket-2` where one that was made under that address and has moved since keeps its name. No address ends like
+    /// that.
+    fn choose(&self, tags: &Tags) -> Result<(PathBuf, bool), KindError> {
+        let mut free = None;
+        for n in 1.. {
+            let name = if n == 1 { tags.address.to_string() } else { format!("{}-{n}", tags.address) };
+            let path = self.root.join(name);
+            let there = path.exists();
+            match Self::read::<serde_json::Value>(&path)? {
+                Some(existing) if existing.tags == *tags => return Ok((path, true)),
+                Some(_) => {}
+                None => free = free.or(Some(path)),
+            }
+            if !there {
+                break;
+            }
+        }
+        free.map(|path| (path, false))
+            .ok_or_else(|| KindError::terminal(format!("no name is left for {}", tags.address)))
     }
 
     /// Replaces the record of a resource.
@@ -230,4 +248,32 @@ pub(super) fn write_durably(path: &Path, document: &impl Serialize) -> io::Resul
     file.write_all(&serde_json::to_vec(document).map_err(io::Error::other)?)?;
     file.sync_all()?;
     fs::rename(&temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use forge_engine::address::{Address, OperationId};
+
+    fn record(address: &str, operation: &str) -> Record<()> {
+        let deployment = Deployment("desk".to_owned());
+        let tags = Tags { deployment, address: Address::new(address), operation: OperationId(operation.to_owned()) };
+        Record { tags, spec: () }
+    }
+
+    #[test]
+    fn what_comes_to_an_address_does_not_take_the_place_of_what_moved_away() {
+        let root = tempfile::tempdir().unwrap();
+        let place = Place::new(root.path(), "buckets");
+        let name = |path: PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+        let first = place.create(&record("data.bucket", "1"), |_| Ok(())).unwrap();
+        Place::rewrite(&first, &record("store.bucket", "1")).unwrap();
+        let create = |operation: &str| name(place.create(&record("data.bucket", operation), |_| Ok(())).unwrap());
+        assert_eq!(create("2"), "data.bucket-2");
+        // Repeated, it is the same one; another operation makes another.
+        assert_eq!(create("2"), "data.bucket-2");
+        assert_eq!(create("3"), "data.bucket-3");
+        place.delete(&first).unwrap();
+        assert_eq!(create("4"), "data.bucket");
+    }
 }
