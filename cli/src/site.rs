@@ -12,7 +12,7 @@ use forge_engine::diag::Diagnostic;
 use forge_engine::event::Emitted;
 use forge_engine::journal::Journal;
 use forge_engine::kind::Kinds;
-use forge_engine::lock::{Holder, Lock, LockError};
+use forge_engine::lock::{Holder, Lock, LockError, Unguarded};
 use forge_engine::observe::{Observations, ObserveOptions};
 use forge_engine::plan::Plan;
 use forge_engine::state::State;
@@ -97,6 +97,7 @@ impl Site {
             sink: &show,
             cancel: &cancel,
             limits: Limits::default(),
+            guard: &Unguarded,
             new_operation: &random_operation,
         };
         let interrupts = async {
@@ -122,7 +123,7 @@ impl Site {
     /// Removes the deployment's own files when nothing of it is left.
     pub(crate) fn close_empty(self) -> Result<(), Failure> {
         let Self { home, journal, lock, .. } = self;
-        journal.remove()?;
+        runtime()?.block_on(journal.remove())?;
         let _ = std::fs::remove_dir_all(home.join("local"));
         lock.remove()?;
         // Another forge may have begun in this moment; then its files stay.

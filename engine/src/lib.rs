@@ -17,6 +17,7 @@
 
 pub mod address;
 pub mod apply;
+pub mod bucket;
 pub mod diag;
 pub mod event;
 mod forecast;
@@ -32,5 +33,7 @@ pub mod plan;
 pub mod resource;
 #[cfg(test)]
 mod sim;
+#[cfg(any(test, feature = "simulate"))]
+pub mod simulate;
 pub mod state;
 pub mod value;

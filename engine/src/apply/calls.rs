@@ -49,7 +49,27 @@ impl Executor<'_> {
         kind: &dyn AnyKind,
         call: impl Future<Output = Result<T, KindError>>,
     ) -> Result<T, KindError> {
-        self.gate.enter(kind, work.urgency).await.call(self.run.limits.call_deadline, call).await
+        let pass = self.gate.enter(kind, work.urgency).await;
+        self.send(pass, call).await
+    }
+
+    /// Makes a call, if this is still the only one at work.
+    pub(super) async fn send<T>(
+        &self,
+        pass: Pass<'_>,
+        call: impl Future<Output = Result<T, KindError>>,
+    ) -> Result<T, KindError> {
+        self.only_owner().await;
+        pass.call(self.run.limits.call_deadline, call).await
+    }
+
+    /// Returns if this is still the only one at work. If not, nothing may be called or concluded any more: everything
+    /// stops where it is, and stays pending for the one who has taken over.
+    async fn only_owner(&self) {
+        if self.run.guard.may_act().is_err() {
+            self.run.cancel.hard();
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Pauses before a call is repeated.
@@ -102,7 +122,7 @@ impl Executor<'_> {
         self.run.journal.append_durably(first).await?;
         let mut doubt = false;
         loop {
-            let error = match pass.call(self.run.limits.call_deadline, call()).await {
+            let error = match self.send(pass, call()).await {
                 Ok(value) => return Ok(Ok(value)),
                 Err(error) => error,
             };
@@ -144,7 +164,7 @@ impl Executor<'_> {
         self.run.journal.append_durably(first).await?;
         loop {
             let call = kind.create(spec, tags, &on_identifier);
-            let error = match pass.call(self.run.limits.call_deadline, call).await {
+            let error = match self.send(pass, call).await {
                 Ok(observed) => {
                     if known_id().as_ref() != Some(&observed.id) {
                         on_identifier(&observed.id);
@@ -279,8 +299,7 @@ impl Executor<'_> {
         let mut tries = Tries::new(self.run.limits.retry);
         let mut pause = pause;
         loop {
-            let deadline = self.run.limits.call_deadline;
-            match self.reader.read(&self.gate, kind, id, work.urgency, pause, deadline).await {
+            match self.read(kind, id, work.urgency, pause).await {
                 Ok(observed) => return Ok(observed),
                 Err(error) => self.pause(work, &mut tries, error).await?,
             }

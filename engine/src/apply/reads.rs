@@ -4,13 +4,14 @@
 //! time has come takes along all that would accept an answer by now. A wait accepts one from half its pause on, so that
 //! waits that began at different times soon ask together.
 
-use crate::gate::{Gate, Urgency};
+use super::step::Executor;
+use crate::gate::Urgency;
 use crate::kind::{AnyKind, KindError, Observed};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 type Answer = Result<Option<Observed>, KindError>;
 
@@ -31,47 +32,41 @@ struct Question {
     answer: oneshot::Sender<Answer>,
 }
 
-impl Reader {
-    /// What there is with this identifier, seen between half the pause from now and its end, or later when the gate is
-    /// busy.
-    pub(super) async fn read(
-        &self,
-        gate: &Gate,
-        kind: &dyn AnyKind,
-        id: &str,
-        urgency: Urgency,
-        pause: Duration,
-        deadline: Duration,
-    ) -> Answer {
+impl Executor<'_> {
+    /// What there is with this identifier, seen between half the pause from now and its end, or later when calls queue.
+    pub(super) async fn read(&self, kind: &dyn AnyKind, id: &str, urgency: Urgency, pause: Duration) -> Answer {
         if kind.read_batch() == 1 {
             sleep(pause).await;
-            return gate.enter(kind, urgency).await.call(deadline, kind.read(id)).await;
+            let pass = self.gate.enter(kind, urgency).await;
+            return self.send(pass, kind.read(id)).await;
         }
         let now = Instant::now();
         let (answer, mut answered) = oneshot::channel();
         let question = Question { id: id.to_owned(), accepts_from: now + pause / 2, answer };
-        let arrival = self.ask(kind.name(), question);
+        let arrival = self.reader.ask(kind.name(), question);
         tokio::select! {
             biased;
             answer = &mut answered => return received(answer),
-            () = sleep_until(now + pause) => {}
+            () = sleep(pause) => {}
         }
         let pass = tokio::select! {
             biased;
             answer = &mut answered => return received(answer),
-            pass = gate.enter(kind, urgency) => pass,
+            pass = self.gate.enter(kind, urgency) => pass,
         };
-        let questions = self.take(kind, arrival);
+        let questions = self.reader.take(kind, arrival);
         if questions.is_empty() {
             // Somebody else is asking for it already.
             drop(pass);
         } else {
             let ids: Vec<String> = questions.iter().map(|question| question.id.clone()).collect();
-            answer_all(questions, pass.call(deadline, kind.read_many(&ids)).await);
+            answer_all(questions, self.send(pass, kind.read_many(&ids)).await);
         }
         received(answered.await)
     }
+}
 
+impl Reader {
     fn ask(&self, kind: &'static str, question: Question) -> u64 {
         let mut waiting = self.locked();
         waiting.arrivals += 1;

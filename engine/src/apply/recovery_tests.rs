@@ -113,12 +113,12 @@ async fn what_has_no_tags_is_put_there_again() {
     assert!(site.apply(&journal, &plan).await.is_complete());
     // With the state lost it is put there once more, and all is as it was.
     tokio::time::sleep(Duration::from_secs(60)).await;
-    journal.remove().unwrap();
+    journal.remove().await.unwrap();
     let outcome = site.up(&way()).await;
     assert!(outcome.is_complete() && outcome.done.create == 1, "{outcome:?}");
     assert_eq!(site.census().len(), 2);
     // It goes with what it is in, also where nobody knows of it any more.
-    site.journal().remove().unwrap();
+    site.journal().remove().await.unwrap();
     let outcome = site.destroy(&EVERYTHING).await;
     assert!(outcome.is_complete() && outcome.done.delete == 1, "{outcome:?}");
     assert_eq!(site.census(), []);

@@ -32,7 +32,10 @@ impl Asker<'_> {
             for look in 0.. {
                 // Asked once more at the very end of the window, or else its last pause would not count.
                 let left = patience.saturating_sub(start.elapsed());
-                let listed = self.retrying(kind, || kind.list(self.deployment)).await?;
+                let mut listed = self.retrying(kind, || kind.list(self.deployment)).await?;
+                // Whatever a provider or a kind returns, only what carries our tags is ours.
+                listed
+                    .retain(|observed| observed.tags.as_ref().is_some_and(|tags| tags.deployment == *self.deployment));
                 let shows = |operation: &&OperationId| listed.iter().any(|observed| made_by(observed, operation));
                 if left.is_zero() || awaited.iter().all(shows) {
                     return Ok(listed);
