@@ -181,6 +181,8 @@ struct Task<'a> {
     refresh: bool,
     /// Records, with their deletion where one was cut off.
     records: Vec<(&'a Record, Option<&'a Pending>)>,
+    /// Deletions that were cut off, of what is not recorded.
+    deleted: Vec<&'a Pending>,
     /// Creations that were cut off, and whether their window is waited out.
     created: Vec<(&'a Pending, bool)>,
 }
@@ -188,21 +190,26 @@ struct Task<'a> {
 fn tasks<'a>(state: &'a State, kinds: &'a Kinds, now: Timestamp, options: &ObserveOptions) -> Vec<Task<'a>> {
     let mut tasks: BTreeMap<&str, Task<'a>> = BTreeMap::new();
     for kind in kinds.iter() {
-        let task = Task { kind, now, refresh: options.refresh, records: Vec::new(), created: Vec::new() };
-        tasks.insert(kind.name(), task);
+        let (records, deleted, created) = Default::default();
+        tasks.insert(kind.name(), Task { kind, now, refresh: options.refresh, records, deleted, created });
     }
-    let deletions: BTreeMap<(&str, Option<&str>), &Pending> = state
+    let mut deletions: BTreeMap<(&str, Option<&str>), &Pending> = state
         .pending
         .values()
         .filter(|pending| pending.begin.call == Call::Delete)
         .map(|pending| ((pending.begin.kind.as_str(), pending.begin.id.as_deref()), pending))
         .collect();
     for record in state.records.values().chain(state.superseded.iter().map(|old| &old.record)) {
-        let deletion = deletions.get(&(record.kind.as_str(), Some(record.id.as_str()))).copied();
+        let deletion = deletions.remove(&(record.kind.as_str(), Some(record.id.as_str())));
         if let Some(task) = tasks.get_mut(record.kind.as_str())
             && (options.refresh || deletion.is_some())
         {
             task.records.push((record, deletion));
+        }
+    }
+    for ((kind, _), pending) in deletions {
+        if let Some(task) = tasks.get_mut(kind) {
+            task.deleted.push(pending);
         }
     }
     for pending in state.pending.values().filter(|pending| pending.begin.call == Call::Create) {
@@ -296,6 +303,10 @@ impl Task<'_> {
             if !answered {
                 wanted.push(Wanted { id: record.id.clone(), patience, until_gone: deletion.is_some() });
             }
+        }
+        for pending in &self.deleted {
+            let patience = self.left(pending.attempted);
+            wanted.extend(pending.begin.id.clone().map(|id| Wanted { id, patience, until_gone: true }));
         }
         for (pending, waits) in &self.created {
             let id = pending.identified.as_ref().or_else(|| identities.get(&pending.begin.operation));

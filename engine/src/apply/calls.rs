@@ -149,7 +149,7 @@ impl Executor<'_> {
         kind: &dyn AnyKind,
         spec: &Json,
         tags: &Tags,
-        first: Entry,
+        announcement: Announcement<'_>,
     ) -> Result<Result<Observed, CallFailed>, StepError> {
         let identified = Mutex::new(None);
         let on_identifier = |id: &str| {
@@ -159,9 +159,9 @@ impl Executor<'_> {
         let known_id = || identified.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut tries = Tries::new(self.run.limits.retry);
         // Of a creation of an earlier run that is repeated, nobody knows what became of it.
-        let mut doubt = work.step.repeats.is_some();
+        let mut doubt = matches!(announcement.first, Entry::Retried { .. });
         let mut pass = self.turn(work, kind).await?;
-        self.run.journal.append_durably(first).await?;
+        self.run.journal.append_durably(announcement.first).await?;
         loop {
             let call = kind.create(spec, tags, &on_identifier);
             let error = match self.send(pass, call).await {
@@ -234,8 +234,7 @@ impl Executor<'_> {
             let message = match observed.readiness {
                 Readiness::Ready => return Ok(observed),
                 Readiness::Failed(why) => {
-                    let help = "run the command again: it will be replaced".to_owned();
-                    return Err(StepError::new(format!("it exists, but has failed: {why}")).help(help));
+                    return Err(StepError::Broken { id: observed.id, why });
                 }
                 Readiness::Waiting(message) => message,
             };
@@ -263,6 +262,19 @@ impl Executor<'_> {
             }
         }
         Ok(observed)
+    }
+
+    /// Waits until a fresh resource shows, or can no longer be hidden.
+    pub(super) async fn until_shown(&self, work: &Work<'_>, kind: &dyn AnyKind, id: &str) -> Result<(), StepError> {
+        let start = Instant::now();
+        for look in 0.. {
+            let left = kind.visibility().saturating_sub(start.elapsed());
+            if self.read_after(work, kind, id, Duration::ZERO).await?.is_some() || left.is_zero() {
+                break;
+            }
+            sleep(POLL.pause(look).min(left)).await;
+        }
+        Ok(())
     }
 
     /// Waits until a resource is gone.

@@ -7,7 +7,7 @@ use crate::address::OperationId;
 use crate::event::Event;
 use crate::gate::{Gate, Urgency};
 use crate::journal::JournalError;
-use crate::kind::{AnyKind, Effect, ErrorClass, KindError, Observed, Tags};
+use crate::kind::{AnyKind, Effect, ErrorClass, KindError, Observed, Readiness, Tags};
 use crate::plan::{Gone, Part, Plan, Step};
 use crate::state::{Begin, Call, Entry, Record, spec_hash};
 use crate::value::Output;
@@ -63,6 +63,9 @@ pub(super) enum StepError {
     /// Before anything had begun.
     #[error("the run was stopped")]
     Stopped,
+    /// What was to become ready never will.
+    #[error("it exists, but has failed: {why}")]
+    Broken { id: String, why: String },
     #[error("{message}")]
     Other { message: String, help: Option<String> },
 }
@@ -84,6 +87,7 @@ impl StepError {
         match self {
             Self::Kind(error) => error.help.clone().or_else(|| advice(error.class)),
             Self::Other { help, .. } => help.clone(),
+            Self::Broken { .. } => Some("run the command again: it will be replaced".to_owned()),
             Self::Journal(_) | Self::Stopped => None,
         }
     }
@@ -192,20 +196,56 @@ impl Executor<'_> {
     async fn create(&self, work: &Work<'_>, kind: &dyn AnyKind) -> Result<Done, StepError> {
         let step = work.step;
         let spec = self.desired(step, Some(kind))?;
-        let (operation, first) = match &step.repeats {
-            Some(operation) => (operation.clone(), Entry::Retried { operation: operation.clone() }),
-            None => self.begin(step, Call::Create, Some(&spec)),
-        };
-        let tags = self.tags(step, operation.clone());
-        let observed = match self.create_once(work, kind, &spec, &tags, first).await? {
+        if let Some(operation) = &step.repeats {
+            let again = Entry::Retried { operation: operation.clone() };
+            match self.create_as(work, kind, &spec, operation, again).await {
+                Err(StepError::Broken { id, .. }) => self.discard(work, kind, &spec, operation, &id).await?,
+                done => return done,
+            }
+        }
+        let (operation, first) = self.begin(step, Call::Create, None, Some(&spec));
+        self.create_as(work, kind, &spec, &operation, first).await
+    }
+
+    async fn create_as(
+        &self,
+        work: &Work<'_>,
+        kind: &dyn AnyKind,
+        spec: &Json,
+        operation: &OperationId,
+        first: Entry,
+    ) -> Result<Done, StepError> {
+        let (step, tags) = (work.step, self.tags(work.step, operation.clone()));
+        let announcement = Announcement { operation, first };
+        let observed = match self.create_once(work, kind, spec, &tags, announcement).await? {
             Ok(observed) => observed,
-            Err(failed) => return Err(self.closed(&operation, failed).await?.into()),
+            Err(failed) => return Err(self.closed(operation, failed).await?.into()),
         };
         let observed = self.until_ready(work, kind, observed, kind.typical().create).await?;
         let id = observed.id.clone();
-        let record = self.record(step, spec, &observed, operation.clone());
-        self.end(operation, Some(record), Vec::new()).await?;
+        let record = self.record(step, spec.clone(), &observed, operation.clone());
+        self.end(operation.clone(), Some(record), Vec::new()).await?;
         Ok(Done { call: Some(Call::Create), id: Some(id) })
+    }
+
+    /// Removes what an earlier run has made and what never became ready: repeating its creation has only brought it to
+    /// light. Had it shown itself in time, the plan would have replaced it.
+    async fn discard(
+        &self,
+        work: &Work<'_>,
+        kind: &dyn AnyKind,
+        spec: &Json,
+        creation: &OperationId,
+        id: &str,
+    ) -> Result<(), StepError> {
+        let readiness = Readiness::Ready;
+        let (outputs, fields) = (BTreeMap::new(), BTreeMap::new());
+        let broken = Observed { id: id.to_owned(), outputs, spec: fields, readiness, tags: None };
+        let record = self.record(work.step, spec.clone(), &broken, creation.clone());
+        self.end(creation.clone(), Some(record), Vec::new()).await?;
+        // That it does not show would mean nothing as long as it may be hidden.
+        self.until_shown(work, kind, id).await?;
+        self.remove(work, kind, id, Vec::new()).await
     }
 
     async fn update(&self, work: &Work<'_>, kind: &dyn AnyKind) -> Result<Done, StepError> {
@@ -222,7 +262,7 @@ impl Executor<'_> {
             self.recorded(step, spec, step.outputs.clone(), step.settles.clone()).await?;
             return Ok(Done { call: None, id: Some(id) });
         }
-        let (operation, first) = self.begin(step, Call::Update, Some(&spec));
+        let (operation, first) = self.begin(step, Call::Update, Some(&id), Some(&spec));
         let tags = self.tags(step, creation.clone());
         let call = || kind.update(&id, step.before.as_ref(), &spec, &tags);
         // However it fails, part of it may have been done: it stays pending.
@@ -235,16 +275,25 @@ impl Executor<'_> {
     }
 
     async fn delete(&self, work: &Work<'_>, kind: &dyn AnyKind) -> Result<Done, StepError> {
-        let step = work.step;
-        let id = living(step)?;
-        let (operation, first) = self.begin(step, Call::Delete, None);
+        let id = living(work.step)?;
+        self.remove(work, kind, &id, work.step.settles.clone()).await?;
+        Ok(Done { call: Some(Call::Delete), id: Some(id) })
+    }
+
+    async fn remove(
+        &self,
+        work: &Work<'_>,
+        kind: &dyn AnyKind,
+        id: &str,
+        settles: Vec<OperationId>,
+    ) -> Result<(), StepError> {
+        let (operation, first) = self.begin(work.step, Call::Delete, Some(id), None);
         let announcement = Announcement { operation: &operation, first };
-        if let Err(failed) = self.change(work, kind, announcement, || kind.delete(&id)).await? {
+        if let Err(failed) = self.change(work, kind, announcement, || kind.delete(id)).await? {
             return Err(self.closed(&operation, failed).await?.into());
         }
-        self.until_gone(work, kind, &id).await?;
-        self.end(operation, None, step.settles.clone()).await?;
-        Ok(Done { call: Some(Call::Delete), id: Some(id) })
+        self.until_gone(work, kind, id).await?;
+        self.end(operation, None, settles).await
     }
 
     /// Closes an operation that was refused; one that may have done something stays open.
@@ -275,14 +324,14 @@ impl Executor<'_> {
     }
 
     /// A new operation, and how it begins.
-    fn begin(&self, step: &Step, call: Call, spec: Option<&Json>) -> (OperationId, Entry) {
+    fn begin(&self, step: &Step, call: Call, id: Option<&str>, spec: Option<&Json>) -> (OperationId, Entry) {
         let operation = (self.run.new_operation)();
         let begin = Begin {
             operation: operation.clone(),
             address: step.address.clone(),
             kind: step.kind.clone(),
             call,
-            id: if call == Call::Create { None } else { step.id.clone() },
+            id: id.map(str::to_owned),
             spec: spec.cloned(),
             spec_hash: spec.map(spec_hash),
             dependencies: step.dependencies.clone(),

@@ -166,7 +166,7 @@ impl<'a> Planner<'a> {
             Some(thing) => self.living(kind.as_ref(), resource, thing, &prepared),
             None => blank(&resource.address, &resource.kind, Action::Create),
         };
-        step.repeats = self.repeats(&step, &prepared);
+        step.repeats = self.repeats(kind.as_ref(), &step, &prepared);
         if step.repeats.is_some() {
             step.reasons
                 .push("an earlier run was cut off while creating it: the same request is made again".to_owned());
@@ -187,9 +187,10 @@ impl<'a> Planner<'a> {
     }
 
     /// The creation that was cut off and that this step would make once more as it was. To the provider both are one, so
-    /// that nobody must wait to see what became of the first.
-    fn repeats(&mut self, step: &Step, prepared: &Prepared) -> Option<OperationId> {
-        let creates = step.action == Action::Create || step.action.replaces();
+    /// that nobody must wait to see what became of the first. What holds data is waited for all the same: should the first
+    /// have failed, it would have to be deleted, and for that the plan must show it.
+    fn repeats(&mut self, kind: &dyn AnyKind, step: &Step, prepared: &Prepared) -> Option<OperationId> {
+        let creates = (step.action == Action::Create || step.action.replaces()) && !kind.holds_data();
         let wanted = prepared.known().filter(|_| creates)?;
         let open = self.open.get_mut(&step.address)?;
         let same = |pending: &&Pending| pending.begin.kind == step.kind && pending.begin.spec.as_ref() == Some(wanted);
