@@ -12,6 +12,7 @@ use crate::expr::Evaluator;
 use crate::job::{self, Job};
 use crate::library::{self, Library};
 use crate::module::{self, Body, Definition, ModuleSource, RESERVED, Reader};
+use crate::moved;
 use crate::order;
 use crate::resolved::Use;
 use crate::scope::Scope;
@@ -267,6 +268,12 @@ impl Expander<'_> {
             dangling(&built, world.target.as_ref().map(|(_, kinds)| kinds), out);
         }
         cycles(&built, out);
+        let moved = moved::read(&self.root, out);
+        if !has_errors(out) {
+            let modules = built.modules.keys().map(|address| Address::new(address.as_str()));
+            let resources = built.resources.iter().map(|resource| resource.address.clone());
+            moved::check(&moved, &modules.chain(resources).collect::<Vec<_>>(), out);
+        }
         let jobs = self.jobs(&blueprint.jobs, target, &scope, out);
         if !has_errors(out) {
             let context = unused::Context {
@@ -285,7 +292,11 @@ impl Expander<'_> {
             settings: settings.values,
             tags: world.tags,
             variables,
-            desired: Desired { deployment, resources: built.resources, moved: Vec::new() },
+            desired: Desired {
+                deployment,
+                resources: built.resources,
+                moved: moved.into_iter().map(|said| said.moved).collect(),
+            },
             modules: built.modules,
             edges: built.edges,
             uses: built.uses,

@@ -92,6 +92,9 @@ pub(crate) const IDENTIFIER: &str = "[a-z][a-z0-9_]*";
 pub(crate) const LABEL: &str = "[a-z][a-z0-9-]{0,39}";
 /// One instance of a module that `for_each` repeats, as `forge expand` prints it: `gpus[0]`, `gpus["a"]`.
 pub(crate) const INSTANCE: &str = r#"[a-z][a-z0-9_]*(\[([0-9]+|"[^"\\]*")\])*"#;
+/// Where a module or a resource stands: `gpus`, `gpus[0].fleet`.
+pub(crate) const ADDRESS: &str =
+    r#"[a-z][a-z0-9_]*(\[([0-9]+|"[^"\\]*")\])*(\.[a-z][a-z0-9_]*(\[([0-9]+|"[^"\\]*")\])*)*"#;
 /// `1h30m`
 pub(crate) const DURATION: &str = "([0-9]+(ms|s|m|h|d))+";
 /// A bucket's address.
@@ -125,7 +128,17 @@ pub(crate) static BLUEPRINT: Table = Table {
             "Variables, `${vars.NAME}` in expressions; set by --var, --var-file and FORGE_VAR_NAME",
         ),
         key("modules", Shape::Uses, "What the cluster is made of; `${NAME}` and `${NAME.OUTPUT}` in expressions"),
+        key("moved", Shape::List(&Shape::Keys(&MOVED)), "What goes by another address than before, and lives on"),
         key("jobs", Shape::Labelled(&Shape::Keys(&JOB)), "What `forge train` runs"),
+    ]],
+};
+
+pub(crate) static MOVED: Table = Table {
+    name: "moved",
+    open: false,
+    groups: &[&[
+        key("from", Shape::Pattern(ADDRESS), "Where it stood: the address of a module or a resource").required(),
+        key("to", Shape::Pattern(ADDRESS), "Where it stands now").required(),
     ]],
 };
 

@@ -65,7 +65,7 @@ impl Use {
 #[must_use]
 pub fn yaml(expanded: &Expanded, sources: &Sources, origins: bool) -> String {
     let resolver = Resolver::new(expanded, sources, origins);
-    let body = emit::document(&resolver.blueprint(), |key| matches!(key, "modules" | "jobs"));
+    let body = emit::document(&resolver.blueprint(), |key| matches!(key, "modules" | "moved" | "jobs"));
     let mut text = String::new();
     if origins {
         resolver.variables().iter().for_each(|line| text.extend(["# ", line.trim_end(), "\n"]));
@@ -194,6 +194,12 @@ impl<'a> Resolver<'a> {
         entries.extend(map(settings.collect()).map(|settings| Entry::new(expanded.target.name(), settings)));
         let modules = self.uses.iter().map(|used| Entry::new(used.address(), Tree::Map(self.used(used))));
         entries.extend(map(modules.collect()).map(|modules| Entry::new("modules", modules)));
+        let moved = expanded.desired.moved.iter().map(|moved| {
+            let ends = [("from", &moved.from), ("to", &moved.to)];
+            Tree::Map(ends.into_iter().map(|(key, address)| Entry::new(key, Tree::text(address.as_str()))).collect())
+        });
+        let moved: Vec<Tree> = moved.collect();
+        entries.extend((!moved.is_empty()).then(|| Entry::new("moved", Tree::List(moved))));
         let mut jobs: Vec<&Job> = expanded.jobs.iter().collect();
         let root = Path::root().key("jobs");
         jobs.sort_by_cached_key(|job| start(self.sources, &At::key(BLUEPRINT, root.key(&job.name))));

@@ -30,8 +30,9 @@ fn at_least(a: &str, b: &str) -> usize {
     usize::try_from(more.max(fewer)).unwrap_or_default()
 }
 
-/// Help for a name that is not one of a closed set.
-pub(crate) fn help<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> Option<String> {
+/// Help for a name that is not one of a closed set: `Did you mean …?`, else what there is.
+#[must_use]
+pub fn help<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> Option<String> {
     // Comparing takes time that grows with both lengths; nobody means a name by a text this long.
     let near = if written.len() <= 64 { nearest(written, candidates.clone()) } else { None };
     if let Some(near) = near {

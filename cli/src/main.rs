@@ -8,8 +8,10 @@ mod file;
 mod findings;
 mod follow;
 mod pack;
+mod planning;
 mod project;
 mod render;
+mod saved;
 mod site;
 mod ui;
 mod view;
@@ -20,7 +22,7 @@ use exit::Exit;
 use failure::Failure;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use ui::Ui;
+use ui::{Colour, Ui};
 
 /// Expansion makes and drops many small values; this takes half of the time off that the C library's needs.
 #[global_allocator]
@@ -33,6 +35,16 @@ struct Cli {
     /// Print data as JSON, one document a line
     #[arg(long, global = true)]
     json: bool,
+    /// Use colours: on a terminal, always, never
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
+    color: Colour,
     /// The directory to work in
     #[arg(short = 'C', long = "directory", global = true, value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
@@ -48,7 +60,8 @@ fn main() -> ExitCode {
         return forge_agent::command::main(&["agent"], program.chain(arguments.skip(1)));
     }
     std::panic::set_hook(Box::new(|panic| {
-        Ui::new(false).say(format!("bug in forge: {panic}\nPlease report it with the command that you ran."));
+        Ui::new(false, Colour::Auto)
+            .say(format!("bug in forge: {panic}\nPlease report it with the command that you ran."));
     }));
     match std::panic::catch_unwind(command_line) {
         Ok(exit) => exit,
@@ -65,7 +78,7 @@ fn command_line() -> ExitCode {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done }.into();
         }
     };
-    let ui = Ui::new(cli.json);
+    let ui = Ui::new(cli.json, cli.color);
     let directory = cli.directory.unwrap_or_else(|| PathBuf::from("."));
     let run = || {
         let directory = directory.canonicalize().map_err(|error| {

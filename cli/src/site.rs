@@ -87,8 +87,8 @@ impl Site {
         let show = move |event: &Emitted| {
             if ui.json {
                 ui.document(event);
-            } else {
-                view::progress::show(ui, &event.event);
+            } else if let Some(line) = view::progress::line(&event.event, ui.talk_colours()) {
+                ui.say(line);
             }
         };
         let run = Run {

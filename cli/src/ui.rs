@@ -16,7 +16,20 @@ pub(crate) const JSON_VERSION: u32 = 1;
 pub(crate) struct Ui {
     /// Data as JSON, one document a line.
     pub(crate) json: bool,
-    colour: bool,
+    /// Of stdout.
+    data: Palette,
+    /// Of stderr.
+    talk: Palette,
+}
+
+/// Whether to use colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set; everywhere when `CLICOLOR_FORCE` is
+    #[default]
+    Auto,
+    Always,
+    Never,
 }
 
 /// Colours have a meaning each.
@@ -29,11 +42,45 @@ pub(crate) enum Paint {
     Strong,
 }
 
+/// Colours, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Palette {
+    colour: bool,
+}
+
+impl Palette {
+    #[cfg(test)]
+    pub(crate) const PLAIN: Self = Self { colour: false };
+    #[cfg(test)]
+    pub(crate) const COLOURED: Self = Self { colour: true };
+
+    /// Text in a colour; nothing stays nothing.
+    pub(crate) fn paint(self, paint: Paint, text: impl AsRef<str>) -> String {
+        let text = text.as_ref();
+        let code = match paint {
+            Paint::Good => "32",
+            Paint::Bad => "31",
+            Paint::Change => "33",
+            Paint::Faint => "2",
+            Paint::Strong => "1",
+        };
+        if self.colour && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
 impl Ui {
-    /// Colours only on a terminal, and not when `NO_COLOR` is set.
-    pub(crate) fn new(json: bool) -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { json, colour: std::io::stderr().is_terminal() && !refused }
+    /// Each of stdout and stderr in colours as `colour` says; by itself only where it is a terminal.
+    pub(crate) fn new(json: bool, colour: Colour) -> Self {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let forced = std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0");
+        let palette = |terminal: bool| Palette {
+            colour: match colour {
+                Colour::Always => true,
+                Colour::Never => false,
+                Colour::Auto => !set("NO_COLOR") && (terminal || forced),
+            },
+        };
+        Self { json, data: palette(std::io::stdout().is_terminal()), talk: palette(std::io::stderr().is_terminal()) }
     }
 
     /// The same, with data as JSON.
@@ -73,17 +120,25 @@ impl Ui {
         let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
     }
 
-    /// Text in a colour for stderr, when it has colours.
+    /// The colours of data.
+    pub(crate) fn colours(self) -> Palette {
+        self.data
+    }
+
+    /// The colours of talk.
+    pub(crate) fn talk_colours(self) -> Palette {
+        self.talk
+    }
+
+    /// Talk of several lines, as it is.
+    pub(crate) fn tell(self, text: &str) {
+        // Nobody listens any more: the work goes on.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+
+    /// Text in a colour for talk.
     pub(crate) fn paint(self, paint: Paint, text: impl AsRef<str>) -> String {
-        let text = text.as_ref();
-        let code = match paint {
-            Paint::Good => "32",
-            Paint::Bad => "31",
-            Paint::Change => "33",
-            Paint::Faint => "2",
-            Paint::Strong => "1",
-        };
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        self.talk.paint(paint, text)
     }
 
     /// Findings with their excerpts.
@@ -96,7 +151,7 @@ impl Ui {
                 self.document(&findings::json(finding, sources));
             }
         }
-        self.say(render::render(found, sources, self.colour).trim_end());
+        self.say(render::render(found, sources, self.talk.colour).trim_end());
     }
 
     /// A failure: what, why, what to do.

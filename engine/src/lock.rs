@@ -4,10 +4,11 @@
 //! gone the moment its owner is.
 //!
 //! Whoever is at work carries a [`Guard`] and asks it before every call that reaches the world and before everything that
-//! it writes down: *may I still act?* A lock of the operating system cannot be lost, so its guard always says yes. A lease
-//! can: its owner may have been stopped for longer than it lasts, and somebody else may be at work by now. Then the guard
+//! it writes down: *may I still act?* A lock of the operating system cannot be lost, so its guard always says yes. A
+//! [`lease`], which is the lock of a deployment whose state lies in a bucket, can: its owner may have been stopped for longer than it lasts, and somebody else may be at work by now. Then the guard
 //! says no, and goes on saying so, and the owner is *fenced*.
 
+pub mod lease;
 pub mod os;
 
 use jiff::Timestamp;

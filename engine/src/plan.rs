@@ -22,6 +22,7 @@ mod moved;
 mod order;
 mod part;
 mod prepare;
+mod rebuild;
 mod survey;
 mod up;
 
@@ -33,6 +34,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 pub use destroy::{DestroyOptions, plan_destroy};
+pub use rebuild::{Rebuilt, rebuild};
 pub use up::{PlanOptions, plan};
 
 /// The version of the plan's JSON.

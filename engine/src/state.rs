@@ -35,7 +35,8 @@ pub struct Record {
     pub kind: String,
     /// The provider's identifier.
     pub id: String,
-    /// Its specification as it was last applied, resolved and in normal form.
+    /// Its specification as it was last applied, resolved and in normal form; null when that is not known, because the
+    /// record was rebuilt from the world and not all of it could be read back.
     pub spec: Json,
     /// Its outputs by name.
     pub outputs: BTreeMap<String, Json>,

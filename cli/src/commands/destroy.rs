@@ -1,16 +1,24 @@
 use super::Setting;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::planning::{known_name, target};
 use crate::project::{Current, kinds};
 use crate::site::{Site, exit_of, runtime};
 use crate::view;
-use forge_blueprints::Target;
+use crate::view::plan::Shown;
+use forge_engine::address::Address;
+use forge_engine::observe::Observations;
 use forge_engine::plan::{DestroyOptions, plan_destroy};
+use forge_engine::state::State;
+use std::cell::RefCell;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Only these modules, and what depends on them
     modules: Vec<String>,
+    /// Show alike resources one by one
+    #[arg(long)]
+    full: bool,
     /// Delete buckets and file systems too, with everything in them
     #[arg(long)]
     delete_data: bool,
@@ -26,9 +34,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
         ui.say(format!("nothing is up in {}", setting.directory.display()));
         return Ok(Exit::Done);
     };
-    let target = Target::parse(&current.target).ok_or_else(|| {
-        Failure::new(format!("this forge does not know target {}", current.target)).help("Use the forge that put it up.")
-    })?;
+    let target = target(&current.target)?;
     let home = current.home(&setting.directory);
     let runtime = runtime()?;
     let site = Site::open(&home, &current.deployment, kinds(target, &home), "forge destroy")?;
@@ -38,9 +44,16 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
         modules: (!everything).then(|| arguments.modules.iter().cloned().collect()),
     };
     let deployment = site.journal.deployment().clone();
-    let planned = site.plan(|state, seen| plan_destroy(&deployment, state, seen, &site.kinds, &options));
+    let seen_at = RefCell::new(Vec::new());
+    let planned = site.plan(|state, seen| {
+        *seen_at.borrow_mut() = present(state, seen);
+        plan_destroy(&deployment, state, seen, &site.kinds, &options)
+    });
     let plan = runtime.block_on(planned)?;
-    view::plan::print(ui, &plan, &[]);
+    for name in &arguments.modules {
+        known_name(name, &seen_at.borrow(), "module")?;
+    }
+    view::plan::print(ui, &Shown { plan: &plan, notes: &[], refreshed: true, full: arguments.full });
     if plan.has_changes() && !arguments.yes && !ui.confirm("Delete it?")? {
         ui.say("nothing was done");
         return Ok(Exit::Fixable);
@@ -53,7 +66,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
         Current::forget(&setting.directory)?;
     }
     if !ui.json {
-        view::progress::summary(ui, &outcome);
+        ui.tell(&view::outcome::text(&outcome, ui.talk_colours()));
         if let Some(left) = &outcome.left_behind {
             let left: Vec<_> = left.iter().map(|left| format!("{} ({} {})", left.address, left.kind, left.id)).collect();
             ui.data(format!("left_behind: [{}]", left.join(", ")));
@@ -63,4 +76,12 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
         }
     }
     Ok(exit)
+}
+
+/// The address of everything that is recorded, begun, or found by its tags.
+fn present(state: &State, observations: &Observations) -> Vec<Address> {
+    let superseded = state.superseded.iter().map(|old| old.address.clone());
+    let begun = state.pending.values().map(|pending| pending.begin.address.clone());
+    let found = observations.found.iter().filter_map(|found| Some(found.observed.tags.as_ref()?.address.clone()));
+    state.records.keys().cloned().chain(superseded).chain(begun).chain(found).collect()
 }

@@ -1,22 +1,29 @@
 use super::Setting;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::planning::{Intent, PlanArgs};
 use crate::project::{BlueprintArgs, Project, is_plan_only, kinds};
+use crate::saved::Saved;
 use crate::site::{look_and_plan, read_state, runtime};
 use crate::view;
-use forge_engine::observe::Observations;
-use forge_engine::plan::{PlanOptions, plan};
+use crate::view::plan::Shown;
+use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     blueprint: BlueprintArgs,
+    #[command(flatten)]
+    plan: PlanArgs,
     /// End with exit code 3 when there is something to do
     #[arg(long)]
     check: bool,
     /// Ask the world what is there, instead of trusting what was recorded
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     refresh: bool,
+    /// Save the plan, for `forge up --plan`
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failure> {
@@ -26,16 +33,20 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let home = project.home(&expanded);
     let kinds = kinds(expanded.target, &home);
     let state = read_state(&home, &expanded.name)?;
-    let desired = &expanded.desired;
-    let options = PlanOptions::default();
-    let planned = |seen: &Observations| plan(desired, &state, seen, &kinds, &options);
-    let plan =
-        runtime()?.block_on(look_and_plan(&desired.deployment, &state, &kinds, arguments.refresh, planned))?;
+    let intent = Intent::of(&project, &expanded, &state, &arguments.plan)?;
+    let (name, planned) = (&intent.desired.deployment, |seen: &_| intent.plan(&state, seen, &kinds));
+    let plan = runtime()?.block_on(look_and_plan(name, &state, &kinds, arguments.refresh, planned))?;
     view::plan::tell(ui, &expanded.notes);
     if is_plan_only(expanded.target) {
         let target = expanded.target;
         ui.say(format!("target {target} was not asked what is there: this version plans for it as for an empty one"));
     }
-    view::plan::print(ui, &plan, &expanded.notes);
-    Ok(if arguments.check && plan.has_changes() { Exit::Changes } else { Exit::Done })
+    let (notes, refreshed, full) = (&expanded.notes, arguments.refresh, arguments.plan.full);
+    view::plan::print(ui, &Shown { plan: &plan, notes, refreshed, full });
+    let exit = if arguments.check && plan.has_changes() { Exit::Changes } else { Exit::Done };
+    if let Some(file) = &arguments.out {
+        Saved::new(intent, plan).write(&setting.directory.join(file))?;
+        ui.say(format!("saved; carry it out with: forge up --plan {}", file.display()));
+    }
+    Ok(exit)
 }

@@ -1,19 +1,30 @@
 use super::Setting;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::project::{BlueprintArgs, Current, Project, is_plan_only, kinds};
-use crate::site::{Site, exit_of, runtime};
+use crate::planning::{Intent, PlanArgs, can_be_up};
+use crate::project::{BlueprintArgs, Current, Project, kinds};
+use crate::saved::Saved;
+use crate::site::{Site, exit_of, read_state, runtime};
 use crate::ui::Ui;
 use crate::view;
-use forge_blueprints::Expanded;
-use forge_engine::plan::{Action, Plan, PlanOptions, plan};
+use crate::view::plan::Shown;
+use forge_engine::plan::{Action, Plan};
 use forge_engine::state::State;
-use forge_engine::value::Value;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     blueprint: BlueprintArgs,
+    #[command(flatten)]
+    plan: PlanArgs,
+    /// Carry out a plan that `forge plan --out` saved
+    #[arg(
+        long = "plan",
+        value_name = "FILE",
+        conflicts_with_all = ["blueprint", "target", "vars", "files", "only", "replace"]
+    )]
+    saved: Option<PathBuf>,
     /// Agree to changes that replace buckets or file systems, with everything in them
     #[arg(long)]
     delete_data: bool,
@@ -22,55 +33,82 @@ pub(crate) struct Arguments {
     yes: bool,
 }
 
+/// What to put up, and where.
+struct Work {
+    directory: PathBuf,
+    intent: Intent,
+    /// The plan that was agreed to before, when there is one.
+    saved: Option<Saved>,
+}
+
 pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failure> {
     let ui = setting.ui;
-    let project = Project::find(&setting.directory, &arguments.blueprint)?;
-    let expanded = project.expand(ui)?;
-    if is_plan_only(expanded.target) {
-        let what = format!("target {} can be validated and planned in this version, and not put up yet", expanded.target);
-        return Err(Failure::new(what).help("`forge plan` shows what it would be; --target local runs it on this machine."));
-    }
-    view::plan::tell(ui, &expanded.notes);
-    let home = project.home(&expanded);
+    let Work { directory, intent, saved } = match &arguments.saved {
+        Some(file) => from_file(&setting.directory, file)?,
+        None => from_blueprint(&arguments, setting)?,
+    };
+    view::plan::tell(ui, &intent.notes);
+    let home = intent.current.home(&directory);
     let runtime = runtime()?;
-    let mut current = project.current(&expanded);
-    let earlier = Current::load(&project.directory)?;
-    if let Some(other) = earlier.as_ref().filter(|earlier| earlier.deployment != expanded.name) {
+    let mut current = intent.current.clone();
+    let earlier = Current::load(&directory)?;
+    if let Some(other) = earlier.as_ref().filter(|earlier| earlier.deployment != current.deployment) {
         // `forge destroy` would no longer find that one.
-        return Err(Failure::new(format!("{} is up here, and this blueprint is named {}", other.deployment, expanded.name))
+        let (up, named) = (&other.deployment, &current.deployment);
+        return Err(Failure::new(format!("{up} is up here, and this blueprint is named {named}"))
             .help("Run `forge destroy` first, name it as before, or put the blueprint into a directory of its own."));
     }
     if earlier.is_none() {
         // Before the first file, so that `forge destroy` finds whatever a killed `forge up` leaves.
-        current.save(&project.directory)?;
+        current.save(&directory)?;
     }
-    let site = Site::open(&home, &expanded.name, kinds(expanded.target, &home), "forge up")?;
-    let options = PlanOptions::default();
-    let planned = site.plan(|state, seen| plan(&expanded.desired, state, seen, &site.kinds, &options));
-    let plan = runtime.block_on(planned)?;
-    view::plan::print(ui, &plan, &expanded.notes);
-    let agreed = agree(&plan, &arguments, ui);
+    let site = Site::open(&home, &current.deployment, kinds(intent.target()?, &home), "forge up")?;
+    let plan = runtime.block_on(site.plan(|state, seen| intent.plan(state, seen, &site.kinds)))?;
+    let (notes, full) = (&intent.notes, arguments.plan.full);
+    view::plan::print(ui, &Shown { plan: &plan, notes, refreshed: true, full });
+    let holds = saved.map_or(Ok(()), |saved| saved.still_holds(&plan));
+    let agreed = holds.and_then(|()| agree(&plan, &arguments, ui));
     if !matches!(agreed, Ok(true)) {
         // What was found in the world and is to be adopted holds somebody's data: then every file stays.
         let only_new = plan.changed().all(|step| step.action == Action::Create);
         if earlier.is_none() && site.journal.state().is_empty() && only_new {
             site.close_empty()?;
-            Current::forget(&project.directory)?;
+            Current::forget(&directory)?;
         }
         agreed?;
         ui.say("nothing was done");
         return Ok(Exit::Fixable);
     }
     current.bucket = earlier.and_then(|earlier| earlier.bucket);
-    current.save(&project.directory)?;
+    current.save(&directory)?;
     let outcome = runtime.block_on(site.apply(&plan, ui))?;
-    current.bucket = bucket(&expanded, &site.journal.state());
-    current.save(&project.directory)?;
+    current.bucket = bucket(&intent, &site.journal.state());
+    current.save(&directory)?;
     if !ui.json {
-        view::progress::summary(ui, &outcome);
-        farewell(ui, &expanded, outcome.is_complete());
+        ui.tell(&view::outcome::text(&outcome, ui.talk_colours()));
+        farewell(ui, &intent, outcome.is_complete());
     }
     Ok(exit_of(&outcome))
+}
+
+fn from_blueprint(arguments: &Arguments, setting: &Setting) -> Result<Work, Failure> {
+    let project = Project::find(&setting.directory, &arguments.blueprint)?;
+    let expanded = project.expand(setting.ui)?;
+    can_be_up(expanded.target)?;
+    let state = read_state(&project.home(&expanded), &expanded.name)?;
+    let intent = Intent::of(&project, &expanded, &state, &arguments.plan)?;
+    Ok(Work { directory: project.directory, intent, saved: None })
+}
+
+fn from_file(directory: &Path, file: &Path) -> Result<Work, Failure> {
+    let saved = Saved::read(&directory.join(file), file)?;
+    can_be_up(saved.intent.target()?)?;
+    let blueprint = &saved.intent.current.blueprint;
+    if !directory.join(blueprint).exists() {
+        return Err(Failure::new(format!("the plan is for {blueprint}, which is not in {}", directory.display()))
+            .help("Run this in the blueprint's directory, or name that with -C."));
+    }
+    Ok(Work { directory: directory.to_owned(), intent: saved.intent.clone(), saved: Some(saved) })
 }
 
 /// Whether the plan is to be carried out.
@@ -82,20 +120,18 @@ fn agree(plan: &Plan, arguments: &Arguments, ui: Ui) -> Result<bool, Failure> {
     if !plan.has_changes() || arguments.yes { Ok(true) } else { ui.confirm("Do it?") }
 }
 
-fn farewell(ui: Ui, expanded: &Expanded, complete: bool) {
-    match (complete, expanded.jobs.first()) {
-        (true, Some(job)) if expanded.jobs.len() == 1 => {
-            ui.say(format!("{} is up; next: forge train   (runs {})", expanded.name, job.name));
-        }
-        (true, _) => ui.say(format!("{} is up", expanded.name)),
+fn farewell(ui: Ui, intent: &Intent, complete: bool) {
+    let name = &intent.current.deployment;
+    match (complete, &intent.job) {
+        (true, Some(job)) => ui.say(format!("{name} is up; next: forge train   (runs {job})")),
+        (true, None) => ui.say(format!("{name} is up")),
         (false, _) => {}
     }
 }
 
 /// The bucket through which the nodes of this deployment are reached.
-fn bucket(expanded: &Expanded, state: &State) -> Option<String> {
-    let outputs = expanded.modules.values().filter(|outputs| outputs.contains_key("workers_per_node"));
-    outputs.filter_map(|outputs| outputs.get("bucket")).find_map(|bucket: &Value| {
+fn bucket(intent: &Intent, state: &State) -> Option<String> {
+    intent.buckets.iter().find_map(|bucket| {
         let known = bucket.resolve(&|output| state.output(output).cloned()).ok()?;
         known.as_str().map(str::to_owned)
     })

@@ -1,5 +1,6 @@
 //! What people see, as folds over plans, events and documents.
 
+pub(crate) mod outcome;
 pub(crate) mod plan;
 pub(crate) mod progress;
 

@@ -1,56 +1,34 @@
 //! How an apply goes, for people: a line when something begins, waits, ends or fails.
 
-use crate::ui::{Paint, Ui};
-use forge_engine::apply::Outcome;
+use crate::ui::{Paint, Palette};
 use forge_engine::event::{Event, Skip};
 use forge_engine::plan::Action;
 
-/// Prints an event.
-pub(crate) fn show(ui: Ui, event: &Event) {
-    match event {
-        // The plan has been shown; the summary follows.
-        Event::PlanMade { .. } | Event::RunFinished { .. } => {}
-        Event::StepStarted { address, action, .. } => ui.say(format!("  {address}: {}", doing(*action))),
-        Event::StepProgress { address, message } => ui.say(ui.paint(Paint::Faint, format!("  {address}: {message}"))),
+/// The line that an event is worth.
+pub(crate) fn line(event: &Event, palette: Palette) -> Option<String> {
+    let seconds = |ms: u64| ms as f64 / 1000.0;
+    Some(match event {
+        Event::StepStarted { address, action, .. } => format!("  {address}: {}", doing(*action)),
+        Event::StepProgress { address, message } => palette.paint(Paint::Faint, format!("  {address}: {message}")),
         Event::Retrying { address, failures, after_ms, message, .. } => {
-            let seconds = *after_ms as f64 / 1000.0;
-            ui.say(format!("  {address}: {message}; try {} in {seconds:.1} s", failures + 1));
+            format!("  {address}: {message}; try {} in {:.1} s", failures + 1, seconds(*after_ms))
         }
         Event::StepFinished { address, action, took_ms, .. } => {
-            let seconds = *took_ms as f64 / 1000.0;
-            ui.say(format!("  {address}: {} in {seconds:.1} s", ui.paint(Paint::Good, done(*action))));
+            format!("  {address}: {} in {:.1} s", palette.paint(Paint::Good, done(*action)), seconds(*took_ms))
         }
         Event::StepFailed { address, chain, .. } => {
-            ui.say(format!("  {address}: {}", ui.paint(Paint::Bad, format!("failed: {}", chain.join(": ")))));
+            format!("  {address}: {}", palette.paint(Paint::Bad, format!("failed: {}", chain.join(": "))))
         }
-        Event::StepSkipped { address, because, .. } => ui.say(match because {
+        Event::StepSkipped { address, because, .. } => match because {
             Skip::Blocked(other) => format!("  {address}: skipped, because {other} was not done"),
             Skip::Cancelled => format!("  {address}: not done"),
-        }),
-    }
+        },
+        // The plan has been shown; the summary follows.
+        _ => return None,
+    })
 }
 
-/// Prints what an apply came to, with every failure and its way out.
-pub(crate) fn summary(ui: Ui, outcome: &Outcome) {
-    for failure in &outcome.failed {
-        ui.say(format!("{}: {} could not be {}", ui.paint(Paint::Bad, "error"), failure.address, done(failure.action)));
-        for cause in &failure.chain {
-            ui.say(format!("  because: {cause}"));
-        }
-        if let Some(help) = &failure.help {
-            ui.say(format!("  help: {help}"));
-        }
-    }
-    for warning in &outcome.warnings {
-        ui.say(format!("{}: {warning}", ui.paint(Paint::Change, "warning")));
-    }
-    let left = outcome.failed.len() + outcome.skipped.len();
-    if left > 0 {
-        ui.say(format!("{left} not done; what is done is written down, and the same command goes on from here"));
-    }
-}
-
-fn doing(action: Action) -> &'static str {
+pub(super) fn doing(action: Action) -> &'static str {
     match action {
         Action::NoOp => "unchanged",
         Action::Create => "creating",
@@ -62,7 +40,7 @@ fn doing(action: Action) -> &'static str {
     }
 }
 
-fn done(action: Action) -> &'static str {
+pub(super) fn done(action: Action) -> &'static str {
     match action {
         Action::NoOp => "left as it is",
         Action::Create => "created",

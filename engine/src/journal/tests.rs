@@ -1,5 +1,6 @@
 use super::*;
 use crate::address::{Address, OperationId};
+use crate::bucket::memory::{Fault, MemoryBucket};
 use crate::sim::clock;
 use crate::state::{Call, Record};
 use futures::future::join_all;
@@ -303,6 +304,139 @@ proptest! {
     }
 }
 
+async fn in_bucket(bucket: &MemoryBucket) -> Result<Journal, JournalError> {
+    let store = BucketStore::new(Arc::new(bucket.clone()), "d/");
+    Journal::over(store, &deployment(), clock(), Arc::new(Unguarded)).await
+}
+
+fn keys(bucket: &MemoryBucket) -> Vec<String> {
+    bucket.objects().into_keys().collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_bucket_every_append_is_an_object_and_what_comes_together_is_one() {
+    let bucket = MemoryBucket::new();
+    bucket.set_latency(std::time::Duration::from_millis(30));
+    let journal = in_bucket(&bucket).await.unwrap();
+    join_all((0..50).map(|n| journal.begin(begin(n)))).await;
+    // While the first of these is on its way the others queue up.
+    join_all((0..50).map(|n| journal.append(Entry::Identified { operation: begin(n).operation, id: "i".to_owned() })))
+        .await;
+    assert_eq!(bucket.puts(), 3);
+    assert_eq!(keys(&bucket)[2], "d/journal/00000000000000000003.jsonl");
+    let state = journal.state();
+    drop(journal);
+    let store = BucketStore::new(Arc::new(bucket.clone()), "d/");
+    assert_eq!(Journal::look(store, &deployment()).await.unwrap(), state);
+    in_bucket(&bucket).await.unwrap().remove().await.unwrap();
+    assert_eq!(keys(&bucket), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_bucket_a_lost_reply_is_recognised_and_a_hiccup_survived() {
+    let bucket = MemoryBucket::new();
+    for fault in [Fault::LostReply, Fault::Throttled, Fault::Throttled, Fault::LostReply] {
+        bucket.fail("journal", fault);
+    }
+    let journal = in_bucket(&bucket).await.unwrap();
+    journal.begin(begin(1)).await.unwrap();
+    bucket.fail("journal", Fault::LostReply);
+    journal.append(end(1)).await.unwrap();
+    assert_eq!(bucket.puts(), 3);
+    bucket.fail("journal", Fault::Broken);
+    let failed = journal.begin(begin(2)).await.unwrap_err();
+    assert_eq!(crate::apply::chain(&failed).len(), 3);
+    assert_eq!(failed.to_string(), "cannot write the journal in the bucket");
+    drop(journal);
+    assert_eq!(in_bucket(&bucket).await.unwrap().state().records.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_bucket_the_second_writer_loses_and_neither_journal_is_hurt() {
+    let bucket = MemoryBucket::new();
+    let (one, two) = (in_bucket(&bucket).await.unwrap(), in_bucket(&bucket).await.unwrap());
+    two.begin(begin(2)).await.unwrap();
+    for _ in 0..2 {
+        let fenced = one.begin(begin(1)).await.unwrap_err();
+        assert_eq!(fenced.to_string(), "this forge was fenced: another forge has written to the journal");
+    }
+    two.append(end(2)).await.unwrap();
+    let state = two.state();
+    drop((one, two));
+    assert_eq!(in_bucket(&bucket).await.unwrap().state(), state);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_bucket_what_is_missing_or_damaged_is_named() {
+    let bucket = MemoryBucket::new();
+    let journal = in_bucket(&bucket).await.unwrap();
+    for n in 0..4 {
+        journal.begin(begin(n)).await.unwrap();
+    }
+    drop(journal);
+    let (whole, keys) = (bucket.objects(), keys(&bucket));
+    let refusal = |changed: &str, bytes: Option<Vec<u8>>| {
+        for (key, bytes) in &whole {
+            bucket.set(key, Some(bytes.clone()));
+        }
+        bucket.set(changed, bytes);
+        async { in_bucket(&bucket).await.unwrap_err().to_string() }
+    };
+    for missing in &keys[..4] {
+        let damaged = format!("the journal is damaged: {missing}:1: it is missing");
+        assert_eq!(refusal(missing, None).await, damaged);
+    }
+    let mut torn = whole[&keys[4]].clone();
+    torn.pop();
+    let damaged = format!("the journal is damaged: {}:1: it has no end", keys[4]);
+    assert_eq!(refusal(&keys[4], Some(torn)).await, damaged);
+}
+
+/// A journal in a bucket with more entries than it needs.
+async fn long(bucket: &MemoryBucket) -> Journal {
+    let journal = in_bucket(bucket).await.unwrap();
+    for n in 0..60 {
+        journal.begin(begin(n)).await.unwrap();
+        let (operation, reason) = (begin(n).operation, String::new());
+        journal.append(Entry::Failed { operation, reason }).await.unwrap();
+    }
+    journal.begin(begin(100)).await.unwrap();
+    journal
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_bucket_compaction_and_removal_can_stop_anywhere() {
+    let millisecond = std::time::Duration::from_millis(1);
+    for point in 0.. {
+        let bucket = MemoryBucket::new();
+        let journal = long(&bucket).await;
+        let state = journal.state();
+        // Each call takes one: after so many the process dies.
+        bucket.set_latency(millisecond);
+        let survived = tokio::time::timeout(millisecond * point, journal.compact()).await.is_ok();
+        drop(journal);
+        bucket.set_latency(std::time::Duration::ZERO);
+        let journal = in_bucket(&bucket).await.unwrap();
+        assert_eq!(journal.state(), state);
+
+        bucket.set_latency(millisecond);
+        let _ = tokio::time::timeout(millisecond * point, journal.remove()).await;
+        bucket.set_latency(std::time::Duration::ZERO);
+        let journal = in_bucket(&bucket).await.unwrap();
+        assert!(journal.state() == state || journal.state().is_empty());
+        journal.append(Entry::Begin(Box::new(begin(200)))).await.unwrap();
+        drop(journal);
+        let journal = in_bucket(&bucket).await.unwrap();
+        assert!(journal.state().pending.contains_key(&begin(200).operation));
+        // Whatever was left to delete goes with the rest.
+        journal.remove().await.unwrap();
+        assert_eq!(keys(&bucket), [""; 0]);
+        if survived && point > 10 {
+            return;
+        }
+    }
+}
+
 /// The states after each of the entries, the empty one first.
 fn states(entries: &[Entry]) -> Vec<State> {
     let mut states = vec![State::default()];
@@ -315,7 +449,7 @@ fn states(entries: &[Entry]) -> Vec<State> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
+    #![proptest_config(ProptestConfig::with_cases(2))]
     #[test]
     fn whatever_bit_flips_and_wherever_it_ends_it_is_a_state_that_was_or_it_is_refused(
         kinds in prop::collection::vec(any::<u8>(), 0..4),

@@ -76,15 +76,14 @@ pub fn plan_destroy(
     })
 }
 
-fn reason(thing: &Thing<'_>, standing_on: Option<&Address>) -> String {
-    match thing.source {
-        Source::Recorded => match standing_on {
-            Some(below) => format!("it stands on `{below}`"),
-            None => "destroy".to_owned(),
-        },
-        Source::Superseded => "its successor had taken its place".to_owned(),
-        Source::Begun => "an earlier run was cut off while creating it".to_owned(),
-        Source::Tagged => "found by its tags; it was not recorded".to_owned(),
+/// Why something goes, where that is not only because it was asked for.
+fn reason(thing: &Thing<'_>, standing_on: Option<&Address>) -> Option<String> {
+    match (thing.source, standing_on) {
+        (Source::Recorded, None) => None,
+        (Source::Recorded, Some(below)) => Some(format!("it stands on `{below}`")),
+        (Source::Superseded, _) => Some("its successor had taken its place".to_owned()),
+        (Source::Begun, _) => Some("an earlier run was cut off while creating it".to_owned()),
+        (Source::Tagged, _) => Some("found by its tags; it was not recorded".to_owned()),
     }
 }
 

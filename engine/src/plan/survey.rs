@@ -57,7 +57,8 @@ impl<'a> Thing<'a> {
             gone: false,
             observed: None,
             record: Some(record),
-            spec: Some(&record.spec),
+            // What was rebuilt from tags alone may not know it.
+            spec: Some(&record.spec).filter(|spec| !spec.is_null()),
             operation: Some(record.operation.clone()),
             dependencies: record.dependencies.clone(),
             protect: record.protect,

@@ -318,7 +318,7 @@ impl<'a> Planner<'a> {
 
     fn delete(&mut self, thing: &Thing<'_>, reason: String) {
         match self.kinds.get(&thing.kind) {
-            Some(kind) => self.extras.push(delete(kind.as_ref(), thing, reason)),
+            Some(kind) => self.extras.push(delete(kind.as_ref(), thing, Some(reason))),
             None => self.findings.push(unknown_kind(&thing.address, &thing.kind)),
         }
     }
@@ -408,10 +408,10 @@ fn blank(address: &Address, kind: &str, action: Action) -> Step {
     }
 }
 
-pub(super) fn delete(kind: &dyn AnyKind, thing: &Thing<'_>, reason: String) -> Step {
+pub(super) fn delete(kind: &dyn AnyKind, thing: &Thing<'_>, reason: Option<String>) -> Step {
     let mut step = blank(&thing.address, &thing.kind, Action::Delete);
     step.id = Some(thing.id.clone());
-    step.reasons = vec![reason];
+    step.reasons = reason.into_iter().collect();
     step.destroys_data = kind.holds_data();
     step.before = thing.spec.cloned();
     step.outputs = thing.outputs();

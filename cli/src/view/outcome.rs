@@ -1,0 +1,79 @@
+//! What an apply came to, for people: failures grouped by their cause, each group with what it kept from being done and
+//! the way out.
+
+use super::progress::done;
+use crate::ui::{Paint, Palette};
+use forge_engine::address::Address;
+use forge_engine::apply::{Failure, Outcome, Skipped};
+use forge_engine::event::Skip;
+use std::fmt::Write as _;
+
+/// The most resources that a line names.
+const NAMES: usize = 8;
+
+/// Failures with one cause.
+struct Cause<'a> {
+    failed: Vec<&'a Failure>,
+    /// What waited for one of them.
+    blocked: Vec<&'a Skipped>,
+}
+
+/// The failures by cause, in the order in which the causes showed.
+fn causes(outcome: &Outcome) -> Vec<Cause<'_>> {
+    let mut causes: Vec<Cause<'_>> = Vec::new();
+    for failure in &outcome.failed {
+        let same = |cause: &&mut Cause<'_>| {
+            let first = cause.failed[0];
+            (&first.chain, &first.help, first.action) == (&failure.chain, &failure.help, failure.action)
+        };
+        match causes.iter_mut().find(same) {
+            Some(cause) => cause.failed.push(failure),
+            None => causes.push(Cause { failed: vec![failure], blocked: Vec::new() }),
+        }
+    }
+    for cause in &mut causes {
+        let blocks = |skipped: &&Skipped| match &skipped.because {
+            Skip::Blocked(by) => cause.failed.iter().any(|failure| failure.address == *by),
+            Skip::Cancelled => false,
+        };
+        cause.blocked = outcome.skipped.iter().filter(blocks).collect();
+    }
+    causes
+}
+
+/// The summary of a run; empty when everything was done.
+pub(crate) fn text(outcome: &Outcome, palette: Palette) -> String {
+    let mut out = String::new();
+    for cause in causes(outcome) {
+        let first = cause.failed[0];
+        let error = palette.paint(Paint::Bad, "error");
+        let names = names(cause.failed.iter().map(|failure| &failure.address));
+        let _ = writeln!(out, "{error}: {names} could not be {}", done(first.action));
+        for because in &first.chain {
+            let _ = writeln!(out, "  because: {because}");
+        }
+        if !cause.blocked.is_empty() {
+            let names = self::names(cause.blocked.iter().map(|skipped| &skipped.address));
+            let _ = writeln!(out, "  not begun for that: {names}");
+        }
+        if let Some(help) = &first.help {
+            let _ = writeln!(out, "  help: {help}");
+        }
+    }
+    for warning in &outcome.warnings {
+        let _ = writeln!(out, "{}: {warning}", palette.paint(Paint::Change, "warning"));
+    }
+    let left = outcome.failed.len() + outcome.skipped.len();
+    if left > 0 {
+        let saved = "what is done is written down, and the same command goes on from here";
+        let _ = writeln!(out, "{left} not done; {saved}");
+    }
+    out
+}
+
+fn names<'a>(addresses: impl ExactSizeIterator<Item = &'a Address>) -> String {
+    let more = addresses.len().saturating_sub(NAMES);
+    let names: Vec<&str> = addresses.take(NAMES).map(Address::as_str).collect();
+    let names = names.join(", ");
+    if more == 0 { names } else { format!("{names} and {more} more") }
+}
