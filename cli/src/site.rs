@@ -8,11 +8,12 @@ use crate::view;
 use forge_blueprints::Sources;
 use forge_engine::address::Deployment;
 use forge_engine::apply::{Cancel, Limits, Outcome, Run, apply, random_operation};
+use forge_engine::diag::Diagnostic;
 use forge_engine::event::Emitted;
 use forge_engine::journal::Journal;
 use forge_engine::kind::Kinds;
 use forge_engine::lock::{Holder, Lock, LockError, Unguarded};
-use forge_engine::observe::{Observations, ObserveOptions, observe};
+use forge_engine::observe::{Observations, ObserveOptions};
 use forge_engine::plan::Plan;
 use forge_engine::state::State;
 use jiff::Timestamp;
@@ -41,15 +42,16 @@ pub(crate) fn read_state(home: &Path, name: &str) -> Result<State, Failure> {
     Ok(Journal::read(home, &deployment(name))?)
 }
 
-/// What the world says, without locking.
-pub(crate) async fn look(
+/// Looks at the world and plans, without locking.
+pub(crate) async fn look_and_plan(
     name: &Deployment,
     state: &State,
     kinds: &Kinds,
     refresh: bool,
-) -> Result<Observations, Failure> {
+    plan: impl Fn(&Observations) -> Result<Plan, Vec<Diagnostic>>,
+) -> Result<Plan, Failure> {
     let options = ObserveOptions { refresh, ..ObserveOptions::default() };
-    observe(name, state, kinds, Timestamp::now(), &options)
+    forge_engine::observe::look_and_plan(name, state, kinds, Timestamp::now(), &options, plan)
         .await
         .map_err(|findings| Failure::findings(Sources::default(), findings))
 }
@@ -70,9 +72,13 @@ impl Site {
         Ok(Self { home: home.to_owned(), journal, kinds, lock })
     }
 
-    /// What the world says.
-    pub(crate) async fn look(&self, refresh: bool) -> Result<Observations, Failure> {
-        look(self.journal.deployment(), &self.journal.state(), &self.kinds, refresh).await
+    /// Looks at the world and plans from it and the state.
+    pub(crate) async fn plan(
+        &self,
+        plan: impl Fn(&State, &Observations) -> Result<Plan, Vec<Diagnostic>>,
+    ) -> Result<Plan, Failure> {
+        let state = self.journal.state();
+        look_and_plan(self.journal.deployment(), &state, &self.kinds, true, |seen| plan(&state, seen)).await
     }
 
     /// Walks a plan, telling how it goes; Ctrl-C stops it softly, a second one at once.

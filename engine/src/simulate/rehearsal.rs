@@ -12,7 +12,7 @@ use crate::forecast;
 use crate::journal::{Journal, MemoryStore};
 use crate::kind::Kinds;
 use crate::lock::Unguarded;
-use crate::observe::{ObserveOptions, Observations, look_and_plan};
+use crate::observe::{Observations, ObserveOptions, look_and_plan};
 use crate::plan::{DestroyOptions, Plan, PlanOptions, plan, plan_destroy};
 use crate::resource::Desired;
 use serde::Serialize;
