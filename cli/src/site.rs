@@ -9,15 +9,19 @@ use forge_blueprints::Sources;
 use forge_engine::address::Deployment;
 use forge_engine::apply::{Cancel, Limits, Outcome, Run, apply, random_operation};
 use forge_engine::event::Emitted;
-use forge_engine::journal::Journal;
+use forge_engine::journal::{FILE as JOURNAL, Journal};
 use forge_engine::kind::Kinds;
 use forge_engine::lock::{Holder, Lock, LockError};
 use forge_engine::observe::{Observations, ObserveOptions, observe};
 use forge_engine::plan::Plan;
 use forge_engine::state::State;
 use jiff::Timestamp;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// What begins the names of journals that were put aside.
+const ASIDE: &str = "journal.old-";
 
 /// An open deployment. Nobody else works on it while this lives.
 pub(crate) struct Site {
@@ -54,20 +58,43 @@ pub(crate) async fn look(
         .map_err(|findings| Failure::findings(Sources::default(), findings))
 }
 
+/// Makes this the only writer of a deployment. `command` is what the next one is told.
+pub(crate) fn lock(home: &Path, command: &str) -> Result<Lock, Failure> {
+    std::fs::create_dir_all(home)
+        .map_err(|error| Failure::new(format!("{} cannot be made", home.display())).because(&error))?;
+    let holder = Holder { pid: std::process::id(), host: host(), since: Timestamp::now(), command: command.to_owned() };
+    Lock::acquire(home, &holder).map_err(|error| match error {
+        LockError::Held(_) => {
+            Failure::from(error).help("Wait for it, or end that process: its lock goes with it, and nothing is lost.")
+        }
+        error @ LockError::Io { .. } => Failure::from(error),
+    })
+}
+
 impl Site {
     /// Locks a deployment and opens its journal. `command` is what the next one is told.
     pub(crate) fn open(home: &Path, name: &str, kinds: Kinds, command: &str) -> Result<Self, Failure> {
-        std::fs::create_dir_all(home)
-            .map_err(|error| Failure::new(format!("{} cannot be made", home.display())).because(&error))?;
-        let holder =
-            Holder { pid: std::process::id(), host: host(), since: Timestamp::now(), command: command.to_owned() };
-        let lock = Lock::acquire(home, &holder).map_err(|error| match error {
-            LockError::Held(_) => Failure::from(error)
-                .help("Wait for it, or end that process: its lock goes with it, and nothing is lost."),
-            error @ LockError::Io { .. } => Failure::from(error),
-        })?;
+        Self::over(home, name, kinds, lock(home, command)?)
+    }
+
+    fn over(home: &Path, name: &str, kinds: Kinds, lock: Lock) -> Result<Self, Failure> {
         let journal = Journal::open(home, &deployment(name), Arc::new(Timestamp::now))?;
         Ok(Self { home: home.to_owned(), journal, kinds, lock })
+    }
+
+    /// The same with an empty journal; the one that was there is put aside, and where to is said.
+    pub(crate) fn anew(home: &Path, name: &str, kinds: Kinds, lock: Lock) -> Result<(Self, Option<PathBuf>), Failure> {
+        let journal = home.join(JOURNAL);
+        let mut names = (1..).map(|n| home.join(format!("{ASIDE}{n}")));
+        let aside = names.find(|name| !name.exists()).unwrap_or_else(|| home.join(ASIDE));
+        let aside = match std::fs::rename(&journal, &aside) {
+            Ok(()) => Some(aside),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => {
+                return Err(Failure::new(format!("{} cannot be put aside", journal.display())).because(&error));
+            }
+        };
+        Ok((Self::over(home, name, kinds, lock)?, aside))
     }
 
     /// What the world says.
@@ -117,6 +144,11 @@ impl Site {
     pub(crate) fn close_empty(self) -> Result<(), Failure> {
         let Self { home, journal, lock, .. } = self;
         journal.remove()?;
+        for entry in std::fs::read_dir(&home).into_iter().flatten().flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(ASIDE.as_bytes()) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
         let _ = std::fs::remove_dir_all(home.join("local"));
         lock.remove()?;
         // Another forge may have begun in this moment; then its files stay.

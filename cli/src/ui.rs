@@ -191,7 +191,7 @@ impl Ui {
     pub(crate) fn confirm(self, question: &str) -> Result<bool, Failure> {
         if !std::io::stdin().is_terminal() {
             return Err(Failure::usage("nobody can be asked: the input is no terminal")
-                .help("Read the plan above, then say --yes."));
+                .help("Read what stands above, then say --yes."));
         }
         let answer = self.ask(&format!("{question} [y/N]"))?;
         Ok(matches!(answer.as_str(), "y" | "Y" | "yes"))

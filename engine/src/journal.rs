@@ -37,7 +37,8 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// The version of the format that this forge writes, and the only one that it reads.
 pub const VERSION: u32 = 1;
 
-const FILE: &str = "journal.jsonl";
+/// The name of its file.
+pub const FILE: &str = "journal.jsonl";
 
 /// Why the journal cannot be read or written.
 #[derive(Debug, Clone, thiserror::Error)]
