@@ -11,7 +11,7 @@ use forge_engine::apply::{Cancel, Limits, Outcome, Run, apply, random_operation}
 use forge_engine::event::Emitted;
 use forge_engine::journal::{FILE as JOURNAL, Journal};
 use forge_engine::kind::Kinds;
-use forge_engine::lock::{Holder, Lock, LockError};
+use forge_engine::lock::{Holder, Lock, LockError, Unguarded};
 use forge_engine::observe::{Observations, ObserveOptions, observe};
 use forge_engine::plan::Plan;
 use forge_engine::state::State;
@@ -118,6 +118,7 @@ impl Site {
             sink: &show,
             cancel: &cancel,
             limits: Limits::default(),
+            guard: &Unguarded,
             new_operation: &random_operation,
         };
         let interrupts = async {
@@ -143,7 +144,7 @@ impl Site {
     /// Removes the deployment's own files when nothing of it is left.
     pub(crate) fn close_empty(self) -> Result<(), Failure> {
         let Self { home, journal, lock, .. } = self;
-        journal.remove()?;
+        runtime()?.block_on(journal.remove())?;
         for entry in std::fs::read_dir(&home).into_iter().flatten().flatten() {
             if entry.file_name().as_encoded_bytes().starts_with(ASIDE.as_bytes()) {
                 let _ = std::fs::remove_file(entry.path());

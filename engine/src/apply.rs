@@ -19,6 +19,7 @@ use crate::address::{Address, Deployment, OperationId};
 use crate::event::{Emitted, Event, Sink, Skip};
 use crate::journal::{Journal, JournalError};
 use crate::kind::{AnyKind, KindError, Kinds};
+use crate::lock::{Fenced, Guard};
 use crate::pace::{POLL, Pace, RETRY, Tries};
 use crate::plan::{Action, Counts, Part, Plan, Purpose, Step};
 use crate::state::Entry;
@@ -67,6 +68,8 @@ pub struct Run<'a> {
     pub cancel: &'a Cancel,
     /// What bounds it.
     pub limits: Limits,
+    /// Whether this is still the only one at work; asked before every call.
+    pub guard: &'a dyn Guard,
     /// Makes operation ids, unique for all time: [`random_operation`] outside tests.
     pub new_operation: &'a (dyn Fn() -> OperationId + Send + Sync),
 }
@@ -157,6 +160,9 @@ pub struct Outcome {
     pub skipped: Vec<Skipped>,
     /// True when the run was stopped.
     pub interrupted: bool,
+    /// Why the run had to stop by itself: another may be at work by now. What was in flight stays pending.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fenced: Option<Fenced>,
     /// What still carries the deployment's tags after a destroy, but for what the plan keeps. None when nobody looked:
     /// after an `up`, or a run that was stopped.
     pub left_behind: Option<Vec<LeftBehind>>,
@@ -171,6 +177,7 @@ impl Outcome {
         self.failed.is_empty()
             && self.skipped.is_empty()
             && !self.interrupted
+            && self.fenced.is_none()
             && self.warnings.is_empty()
             && self.left_behind.as_ref().is_none_or(Vec::is_empty)
     }
@@ -210,6 +217,12 @@ pub async fn apply(plan: &Plan, run: &Run<'_>) -> Result<Outcome, ApplyError> {
     let executor = Executor { run, plan, slots: Semaphore::new(run.limits.calls.max(1)), started: Instant::now() };
     executor.emit(Event::PlanMade { counts: plan.counts() });
     let mut outcome = Walk::new(&executor).run().await;
+    if let Err(fenced) = run.guard.may_act() {
+        // The journal takes nothing from us any more, and what is left behind is for the new owner to say.
+        outcome.fenced = Some(fenced);
+        executor.emit(Event::RunFinished { outcome: outcome.clone() });
+        return Ok(outcome);
+    }
     if plan.purpose == Purpose::Destroy && !outcome.interrupted {
         match left_behind(plan, run).await {
             Ok(left) => outcome.left_behind = Some(left),

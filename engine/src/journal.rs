@@ -1,44 +1,60 @@
 //! The append-only log that is the only truth about what exists.
 //!
-//! One file of JSON lines in the deployment's directory. The first line is the header: format, version, deployment.
-//! Every other line is `{"sum":"…","body":{"n":…,"at":…,"entry":…}}`: the CRC-32 of the body's bytes as they stand in the
-//! file, a number that grows by one, the time, and one [`Entry`].
+//! Lines of JSON, in a [`Store`]. The first line is the header: format, version, deployment. Every other line is
+//! `{"sum":"…","body":{"n":…,"at":…,"epoch":…,"entry":…}}`: the CRC-32 of the body's bytes as they stand there, a number
+//! that grows by one, the time, the epoch of whoever wrote it, and one [`Entry`].
 //!
-//! **Durability.** One thread owns the file. It takes everything that is queued, writes it with one call and makes it
-//! durable with one `fsync`: a hundred steps that start together pay for one. [`Journal::begin`] returns once that is
+//! **Stores.** A [`FileStore`] keeps the lines in the deployment's directory on this machine, a [`BucketStore`] in a
+//! bucket, one object for each append, a [`MemoryStore`] in memory, for simulations.
+//!
+//! **Durability.** One writer owns the store: a thread ([`Journal::open`]) or, where there must be no other thread, a task
+//! of the runtime ([`Journal::over`]). It takes everything that is queued, writes it with one append and makes it
+//! durable at once: a hundred steps that start together pay for one. [`Journal::begin`] returns once that is
 //! done; ends are only written, because whatever is begun on their strength is made durable after them, in the same
-//! file. After a failed write nothing more is accepted: what the file then holds is not known.
+//! store. After a failed write nothing more is accepted: what the store then holds is not known.
 //!
 //! **Torn ends.** A crash can leave lines at the end that do not verify. Nobody was told that they are durable, so they
 //! are ignored, and cut off by the next writer. A line that does not verify with a good one after it is another matter:
-//! the file was damaged, and is refused with the number of the line.
+//! the journal was damaged, and is refused with the number of the line.
 //!
-//! **Compaction** writes header and one snapshot to a new file, makes it durable, and renames it over the old one. The
-//! file is never rewritten in place, so there is no moment at which a crash could lose it.
+//! **Compaction** puts header and one snapshot in the place of everything, by a rename or as one new object. Nothing is
+//! ever rewritten in place, so there is no moment at which a crash could lose it.
+//!
+//! **Fencing.** Before every write the owner's [`Guard`] is asked. In a bucket that is not all: every append is an object
+//! under the next number, created only if there is none, so of two that believe to own the deployment one fails. A new
+//! owner takes a number before it does anything else, which makes the old one fail from then on, whatever its clock says.
 
+mod bucketed;
+mod file;
 mod line;
+#[cfg(any(test, feature = "simulate"))]
+mod memory;
+mod store;
+mod version;
 mod writer;
 
 use crate::address::Deployment;
+use crate::bucket::BucketError;
+use crate::lock::{Fenced, Guard, Unguarded};
 use crate::state::{Begin, Entry, State};
 use crate::value::Output;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use tokio::sync::oneshot;
-use writer::{Log, Request, Work};
+use tokio::sync::{mpsc, oneshot};
+use writer::{Log, Owner, Request, Work};
+
+pub use bucketed::BucketStore;
+pub use file::{FileStore, NAME as FILE};
+#[cfg(any(test, feature = "simulate"))]
+pub use memory::MemoryStore;
+pub use store::{Appended, Content, Part, Store};
+pub use version::VERSION;
 
 /// Says what time it is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
-/// The version of the format that this forge writes, and the only one that it reads.
-pub const VERSION: u32 = 1;
-
-/// The name of its file.
-pub const FILE: &str = "journal.jsonl";
 
 /// Why the journal cannot be read or written.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -54,6 +70,18 @@ pub enum JournalError {
         #[source]
         source: Arc<io::Error>,
     },
+    /// The bucket failed.
+    #[error("cannot {doing} the journal in the bucket")]
+    Bucket {
+        /// What was tried, as it follows "cannot".
+        doing: &'static str,
+        /// Why not.
+        #[source]
+        source: Arc<BucketError>,
+    },
+    /// Its owner may not write any more.
+    #[error("this forge was fenced: {0}")]
+    Fenced(Fenced),
     /// The file was damaged.
     #[error("the journal is damaged: {}:{line}: {why}", path.display())]
     Corrupt {
@@ -64,13 +92,20 @@ pub enum JournalError {
         /// What is wrong with it.
         why: String,
     },
-    /// Another version of forge wrote it.
-    #[error("{} has format version {found}; this forge reads version {VERSION}", path.display())]
+    /// A newer forge wrote it.
+    #[error(
+        "{} is in format version {found}; this forge, {}, reads up to version {VERSION}: use {}",
+        path.display(),
+        env!("CARGO_PKG_VERSION"),
+        forge.as_ref().map_or_else(|| "a newer one".to_owned(), |forge| format!("forge {forge} or a newer one"))
+    )]
     Version {
         /// The file.
         path: PathBuf,
         /// Its version.
         found: u32,
+        /// The forge that wrote it, if it says so.
+        forge: Option<String>,
     },
     /// It belongs to another deployment.
     #[error("{} belongs to deployment `{found}`, not to `{expected}`", path.display())]
@@ -97,40 +132,85 @@ impl JournalError {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Header {
-    format: String,
-    version: u32,
-    deployment: Deployment,
-}
-
-/// The open journal of one deployment. Whoever opens it must hold the deployment's [`crate::lock::Lock`].
+/// The open journal of one deployment. Whoever opens it must own the deployment: [`crate::lock`].
 ///
-/// Dropping it waits until everything that was handed in is written.
+/// Dropped, a journal with a thread waits until everything that was handed in is written. One with a task ends at once,
+/// as if it were killed: [`Journal::close`] waits.
 #[derive(Debug)]
 pub struct Journal {
     deployment: Deployment,
-    path: PathBuf,
-    requests: Option<mpsc::Sender<Request>>,
-    writer: Option<JoinHandle<()>>,
+    requests: Option<mpsc::UnboundedSender<Request>>,
+    writer: Option<Writer>,
     state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+enum Writer {
+    Thread(JoinHandle<()>),
+    Task(tokio::task::JoinHandle<()>),
 }
 
 impl Journal {
     /// Opens the journal in `directory`, creating both if need be; cuts off a torn end, and compacts when it is long.
     ///
+    /// Its writer is a thread of its own. The directory's lock must be held: nothing here notices a second writer.
+    ///
     /// # Errors
     /// When it cannot be read, is damaged, or belongs to something else.
     pub fn open(directory: &Path, deployment: &Deployment, clock: Clock) -> Result<Self, JournalError> {
         let state = Arc::new(Mutex::new(State::default()));
-        let log = Log::open(directory, FILE, deployment, clock, Arc::clone(&state))?;
-        let (requests, inbox) = mpsc::channel();
-        let path = directory.join(FILE);
-        let writer = std::thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(move || writer::run(log, &inbox))
-            .map_err(JournalError::io("start the writer of", &path))?;
-        Ok(Self { deployment: deployment.clone(), path, requests: Some(requests), writer: Some(writer), state })
+        let (requests, inbox) = mpsc::unbounded_channel();
+        let (opened, answer) = std::sync::mpsc::sync_channel(1);
+        let store = Box::new(FileStore::new(directory));
+        let owner = Owner { deployment: deployment.clone(), clock, guard: Arc::new(Unguarded) };
+        let shared = Arc::clone(&state);
+        let work = move || {
+            // It has no clock and no network: a file is all that it waits for.
+            let runtime = match tokio::runtime::Builder::new_current_thread().build() {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    return drop(opened.send(Err(JournalError::io("start the writer of", &store.place())(error))));
+                }
+            };
+            match runtime.block_on(Log::open(store, owner, shared)) {
+                Ok(log) => {
+                    let _ = opened.send(Ok(()));
+                    runtime.block_on(writer::run(log, inbox));
+                }
+                Err(error) => drop(opened.send(Err(error))),
+            }
+        };
+        let path = directory.join(file::NAME);
+        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(work);
+        let thread = thread.map_err(JournalError::io("start the writer of", &path))?;
+        answer.recv().map_err(|_| JournalError::Closed)??;
+        Ok(Self {
+            deployment: deployment.clone(),
+            requests: Some(requests),
+            writer: Some(Writer::Thread(thread)),
+            state,
+        })
+    }
+
+    /// Opens the journal in any store, for the owner that `guard` speaks for.
+    ///
+    /// Its writer is a task of the runtime in which this is called, and nothing of it runs elsewhere: where that runtime
+    /// has one thread and a clock of its own, everything happens in the same order each time.
+    ///
+    /// # Errors
+    /// When it cannot be read or written, is damaged, belongs to something else, or the owner may not act.
+    pub async fn over(
+        store: impl Store + 'static,
+        deployment: &Deployment,
+        clock: Clock,
+        guard: Arc<dyn Guard>,
+    ) -> Result<Self, JournalError> {
+        let state = Arc::new(Mutex::new(State::default()));
+        let owner = Owner { deployment: deployment.clone(), clock, guard };
+        let log = Log::open(Box::new(store), owner, Arc::clone(&state)).await?;
+        let (requests, inbox) = mpsc::unbounded_channel();
+        let task = tokio::spawn(writer::run(log, inbox));
+        Ok(Self { deployment: deployment.clone(), requests: Some(requests), writer: Some(Writer::Task(task)), state })
     }
 
     /// The state without opening the journal for writing: for commands that only look, while another may be at work.
@@ -138,12 +218,15 @@ impl Journal {
     /// # Errors
     /// When it cannot be read or is damaged. A journal that does not exist is an empty state.
     pub fn read(directory: &Path, deployment: &Deployment) -> Result<State, JournalError> {
-        let path = directory.join(FILE);
-        match std::fs::read(&path) {
-            Ok(text) => Ok(line::load(&path, &text, deployment)?.state),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::default()),
-            Err(error) => Err(JournalError::io("read", &path)(error)),
-        }
+        Ok(line::load(&FileStore::new(directory).read()?, deployment)?.state)
+    }
+
+    /// The same, from any store.
+    ///
+    /// # Errors
+    /// As [`Journal::read`].
+    pub async fn look(mut store: impl Store, deployment: &Deployment) -> Result<State, JournalError> {
+        Ok(line::load(&store.load().await?, deployment)?.state)
     }
 
     /// Whose journal it is.
@@ -220,10 +303,17 @@ impl Journal {
     /// Deletes the journal: nothing is left to remember. The directory stays, for the lock that lies in it.
     ///
     /// # Errors
-    /// When the file cannot be deleted.
-    pub fn remove(mut self) -> Result<(), JournalError> {
-        self.finish();
-        std::fs::remove_file(&self.path).map_err(JournalError::io("delete", &self.path))
+    /// When it cannot be deleted.
+    pub async fn remove(self) -> Result<(), JournalError> {
+        self.ask(Work::Remove, true).await
+    }
+
+    /// Waits until everything that was handed in is durable.
+    ///
+    /// # Errors
+    /// When that failed.
+    pub async fn close(self) -> Result<(), JournalError> {
+        self.sync().await
     }
 
     async fn ask(&self, work: Work, durable: bool) -> Result<(), JournalError> {
@@ -237,18 +327,16 @@ impl Journal {
         // The fold cannot leave half a change behind: a panic elsewhere does not make the state wrong.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn finish(&mut self) {
-        self.requests = None;
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
-        }
-    }
 }
 
 impl Drop for Journal {
     fn drop(&mut self) {
-        self.finish();
+        self.requests = None;
+        match self.writer.take() {
+            Some(Writer::Thread(thread)) => drop(thread.join()),
+            Some(Writer::Task(task)) => task.abort(),
+            None => {}
+        }
     }
 }
 

@@ -17,6 +17,7 @@
 
 pub mod address;
 pub mod apply;
+pub mod bucket;
 pub mod diag;
 pub mod event;
 pub mod graph;

@@ -341,6 +341,7 @@ impl Site {
             sink: &sink,
             cancel: &self.cancel,
             limits: Limits::default(),
+            guard: &crate::lock::Unguarded,
             new_operation: &crate::apply::random_operation,
         };
         apply(plan, &run).await.unwrap()

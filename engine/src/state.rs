@@ -9,6 +9,7 @@
 //! for its deletion. So a replacement that creates first can stop anywhere and nothing is forgotten.
 
 use crate::address::{Address, OperationId};
+use crate::lock::Holder;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -104,6 +105,11 @@ pub struct Pending {
 pub enum Entry {
     /// Everything up to here, in place of all entries before.
     Snapshot(Box<State>),
+    /// Somebody has become the owner of the deployment. It changes nothing, and so has the number of the entry before.
+    Opened {
+        /// Who.
+        by: Option<Holder>,
+    },
     /// A call is about to be made.
     Begin(Box<Begin>),
     /// The same call is about to be made once more.
@@ -180,6 +186,14 @@ pub struct State {
     pub pending: BTreeMap<OperationId, Pending>,
 }
 
+impl Entry {
+    /// Whether it takes a number of its own.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        !matches!(self, Self::Opened { .. })
+    }
+}
+
 impl State {
     /// Takes in the entry with the number `serial`, written at `at`.
     ///
@@ -189,6 +203,7 @@ impl State {
     pub fn fold(&mut self, serial: u64, at: Timestamp, entry: &Entry) -> Result<(), String> {
         match entry {
             Entry::Snapshot(state) => *self = State::clone(state),
+            Entry::Opened { .. } => {}
             Entry::Begin(begin) => {
                 let pending = Pending { begin: Begin::clone(begin), identified: None, attempted: at, serial };
                 if self.pending.insert(begin.operation.clone(), pending).is_some() {

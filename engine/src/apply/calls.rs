@@ -25,11 +25,21 @@ impl Executor<'_> {
         let Ok(_slot) = self.slots.acquire().await else {
             return Err(KindError::terminal("the run is over"));
         };
+        self.only_owner().await;
         let deadline = self.run.limits.call_deadline;
         timeout(deadline, call).await.unwrap_or_else(|_| {
             let message = format!("there was no answer within {} s", deadline.as_secs());
             Err(KindError { class: ErrorClass::Transient, message, help: None, source: None })
         })
+    }
+
+    /// Returns if this is still the only one at work. If not, nothing may be called or concluded any more: everything
+    /// stops where it is, and stays pending for the one who has taken over.
+    async fn only_owner(&self) {
+        if self.run.guard.may_act().is_err() {
+            self.run.cancel.hard();
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Pauses before a call is repeated.

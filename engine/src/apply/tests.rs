@@ -41,6 +41,7 @@ fn run<'a>(site: &'a Site, journal: &'a Journal) -> Run<'a> {
         sink: &|_: &Emitted| {},
         cancel: &site.cancel,
         limits: Limits::default(),
+        guard: &crate::lock::Unguarded,
         new_operation: &random_operation,
     }
 }

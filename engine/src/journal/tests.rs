@@ -1,10 +1,14 @@
 use super::*;
 use crate::address::{Address, OperationId};
+use crate::bucket::memory::{Fault, MemoryBucket};
 use crate::sim::clock;
 use crate::state::{Call, Record};
+use futures::future::join_all;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
+
+const FILE: &str = file::NAME;
 
 fn deployment() -> Deployment {
     Deployment("d".to_owned())
@@ -58,6 +62,11 @@ fn entries(kinds: &[u8]) -> Vec<Entry> {
     entries
 }
 
+fn load(text: &[u8]) -> Result<State, JournalError> {
+    let parts = vec![Part { place: FILE.into(), text: text.to_vec() }];
+    Ok(line::load(&Content { parts, tears: true }, &deployment())?.state)
+}
+
 async fn write(directory: &Path, entries: &[Entry]) {
     let journal = open(directory);
     for entry in entries {
@@ -81,23 +90,64 @@ async fn what_was_written_is_read_again() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
-#[test]
-fn everything_that_is_queued_shares_one_sync() {
-    let directory = tempfile::tempdir().unwrap();
-    let state = Arc::new(Mutex::new(State::default()));
-    let mut log = Log::open(directory.path(), FILE, &deployment(), clock(), Arc::clone(&state)).unwrap();
-    let (mut batch, mut answers) = (Vec::new(), Vec::new());
-    for n in 0..100 {
-        let (reply, answer) = oneshot::channel();
-        let work = Work::Entry(Box::new(Entry::Begin(Box::new(begin(n)))));
-        batch.push(Request { work, durable: true, reply: Some(reply) });
-        answers.push(answer);
-    }
-    log.commit(batch);
-    assert_eq!(log.syncs, 1);
-    assert!(answers.into_iter().all(|mut answer| answer.try_recv().unwrap().is_ok()));
-    drop(log);
-    assert_eq!(open(directory.path()).state().pending.len(), 100);
+async fn over(store: &MemoryStore) -> Journal {
+    Journal::over(store.clone(), &deployment(), clock(), Arc::new(Unguarded)).await.unwrap()
+}
+
+#[tokio::test]
+async fn everything_that_is_queued_shares_one_sync() {
+    let store = MemoryStore::new();
+    let journal = over(&store).await;
+    let before = (store.writes(), store.syncs());
+    let begun = join_all((0..100).map(|n| journal.begin(begin(n)))).await;
+    assert!(begun.iter().all(Result::is_ok));
+    assert_eq!((store.writes() - before.0, store.syncs() - before.1), (1, 1));
+    drop(journal);
+    assert_eq!(over(&store).await.state().pending.len(), 100);
+}
+
+#[tokio::test]
+async fn a_crash_loses_what_was_not_made_durable_and_nothing_else() {
+    let store = MemoryStore::new();
+    let journal = over(&store).await;
+    journal.begin(begin(1)).await.unwrap();
+    let durable = store.bytes().unwrap().len();
+    journal.append(end(1)).await.unwrap();
+    let whole = store.bytes().unwrap().len();
+    drop(journal);
+    store.crash(whole - durable - 1);
+    assert_eq!(over(&store).await.state().pending.len(), 1);
+    assert_eq!(store.bytes().unwrap().len(), durable, "the torn end is cut off");
+}
+
+#[tokio::test]
+async fn after_a_failed_write_nothing_is_accepted() {
+    let store = MemoryStore::new();
+    let journal = over(&store).await;
+    store.fail_next(10);
+    let failed = journal.begin(begin(1)).await.unwrap_err().to_string();
+    assert_eq!(failed, "cannot write to memory");
+    assert_eq!(journal.append(end(1)).await.unwrap_err().to_string(), failed);
+    assert_eq!(journal.begin(begin(2)).await.unwrap_err().to_string(), failed);
+    drop(journal);
+    store.crash(usize::MAX);
+    assert!(over(&store).await.state().is_empty());
+}
+
+#[tokio::test]
+async fn a_journal_with_a_task_ends_where_it_is_dropped() {
+    let store = MemoryStore::new();
+    let journal = over(&store).await;
+    journal.note(Entry::Begin(Box::new(begin(1))));
+    drop(journal);
+    tokio::task::yield_now().await;
+    assert!(over(&store).await.state().is_empty());
+    let journal = over(&store).await;
+    journal.note(Entry::Begin(Box::new(begin(1))));
+    journal.close().await.unwrap();
+    assert_eq!(over(&store).await.state().pending.len(), 1);
+    over(&store).await.remove().await.unwrap();
+    assert_eq!(store.bytes(), None);
 }
 
 #[tokio::test]
@@ -151,23 +201,72 @@ async fn damage_in_the_middle_is_named_by_line() {
     let damaged = Journal::open(directory.path(), &deployment(), clock()).unwrap_err().to_string();
     assert!(damaged.ends_with(":3: entry 2 is missing: this is entry 3"), "{damaged}");
 
-    std::fs::write(&path, good.replacen("\"version\":1", "\"version\":2", 1)).unwrap();
-    assert!(matches!(Journal::read(directory.path(), &deployment()), Err(JournalError::Version { found: 2, .. })));
+    std::fs::write(&path, good.replacen("\"deployment\":\"d\"", "\"deployment\":\"e\"", 1)).unwrap();
+    let damaged = Journal::open(directory.path(), &deployment(), clock()).unwrap_err().to_string();
+    assert_eq!(damaged, format!("the journal is damaged: {}:1: its checksum does not match", path.display()));
     std::fs::write(&path, good).unwrap();
     let other = Journal::read(directory.path(), &Deployment("other".to_owned()));
     assert!(matches!(other, Err(JournalError::OtherDeployment { .. })));
 }
 
-/// A file as version 1 writes it. It must stay readable.
+/// Files as forges of these versions have written them. They must stay readable for ever: never change one.
 const VERSION_1: &str = include_str!("version-1.jsonl");
+const VERSION_2: &str = include_str!("version-2.jsonl");
 
 #[tokio::test]
-async fn version_1_is_read_and_written() {
+async fn every_version_is_read_and_the_newest_is_written() {
+    let store = MemoryStore::new();
+    let journal = over(&store).await;
+    for entry in entries(&[0, 1, 2, 3]) {
+        journal.append(entry).await.unwrap();
+    }
+    let state = journal.state();
+    let written = String::from_utf8(store.bytes().unwrap()).unwrap();
+    let lines = |text: &str| text.split_once('\n').unwrap().1.to_owned();
+    assert_eq!(lines(&written), lines(VERSION_2), "a change of the format takes a new version, and a step to it");
+    for text in [VERSION_1, VERSION_2] {
+        let old = MemoryStore::new();
+        old.set(Some(text.as_bytes().to_vec()));
+        assert_eq!(Journal::look(old, &deployment()).await.unwrap(), state);
+    }
+}
+
+#[tokio::test]
+async fn an_older_version_is_rewritten_by_whoever_opens_it_for_writing() {
     let directory = tempfile::tempdir().unwrap();
-    write(directory.path(), &entries(&[0, 1, 2, 3])).await;
-    assert_eq!(std::fs::read_to_string(directory.path().join(FILE)).unwrap(), VERSION_1);
-    let state = line::load(Path::new(FILE), VERSION_1.as_bytes(), &deployment()).unwrap().state;
-    assert_eq!((state.records.len(), state.pending.len()), (1, 2));
+    let path = directory.path().join(FILE);
+    std::fs::write(&path, VERSION_1).unwrap();
+    let state = Journal::read(directory.path(), &deployment()).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), VERSION_1, "looking changes nothing");
+    let journal = open(directory.path());
+    assert_eq!(journal.state(), state);
+    journal.begin(begin(9)).await.unwrap();
+    let state = journal.state();
+    drop(journal);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with(r#"{"format":"forge-journal","version":2,"forge":""#), "{text}");
+    assert_eq!(text.lines().count(), 3, "header, snapshot, the new entry");
+    assert_eq!(open(directory.path()).state(), state);
+}
+
+#[tokio::test]
+async fn a_newer_version_is_refused_and_says_which_forge_can_read_it() {
+    let refusal = |header: &str| {
+        let store = MemoryStore::new();
+        store.set(Some(format!("{header}\n").into_bytes()));
+        async { Journal::look(store, &deployment()).await.unwrap_err().to_string() }
+    };
+    let ours = env!("CARGO_PKG_VERSION");
+    assert_eq!(
+        refusal(r#"{"format":"forge-journal","version":3,"forge":"0.9.1","deployment":"d","new":[1]}"#).await,
+        format!(
+            "memory is in format version 3; this forge, {ours}, reads up to version 2: use forge 0.9.1 or a newer one"
+        )
+    );
+    assert_eq!(
+        refusal(r#"{"format":"forge-journal","version":4}"#).await,
+        format!("memory is in format version 4; this forge, {ours}, reads up to version 2: use a newer one")
+    );
 }
 
 proptest! {
@@ -190,7 +289,7 @@ proptest! {
             for (serial, entry) in (1..).zip(&entries[..lines]) {
                 expected.fold(serial, Timestamp::UNIX_EPOCH, entry).unwrap();
             }
-            prop_assert_eq!(&line::load(&path, &whole[..cut], &deployment()).unwrap().state, &expected);
+            prop_assert_eq!(&load(&whole[..cut]).unwrap(), &expected);
             if cut != header + reopened.index(whole.len() + 1 - header) {
                 continue;
             }
@@ -201,6 +300,194 @@ proptest! {
             runtime.block_on(journal.begin(begin(1000))).unwrap();
             drop(journal);
             prop_assert!(open(directory.path()).state().pending.contains_key(&OperationId("op1000".to_owned())));
+        }
+    }
+}
+
+async fn in_bucket(bucket: &MemoryBucket) -> Result<Journal, JournalError> {
+    let store = BucketStore::new(Arc::new(bucket.clone()), "d/");
+    Journal::over(store, &deployment(), clock(), Arc::new(Unguarded)).await
+}
+
+fn keys(bucket: &MemoryBucket) -> Vec<String> {
+    bucket.objects().into_keys().collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_bucket_every_append_is_an_object_and_what_comes_together_is_one() {
+    let bucket = MemoryBucket::new();
+    bucket.set_latency(std::time::Duration::from_millis(30));
+    let journal = in_bucket(&bucket).await.unwrap();
+    join_all((0..50).map(|n| journal.begin(begin(n)))).await;
+    // While the first of these is on its way the others queue up.
+    join_all((0..50).map(|n| journal.append(Entry::Identified { operation: begin(n).operation, id: "i".to_owned() })))
+        .await;
+    assert_eq!(bucket.puts(), 3);
+    assert_eq!(keys(&bucket)[2], "d/journal/00000000000000000003.jsonl");
+    let state = journal.state();
+    drop(journal);
+    let store = BucketStore::new(Arc::new(bucket.clone()), "d/");
+    assert_eq!(Journal::look(store, &deployment()).await.unwrap(), state);
+    in_bucket(&bucket).await.unwrap().remove().await.unwrap();
+    assert_eq!(keys(&bucket), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_bucket_a_lost_reply_is_recognised_and_a_hiccup_survived() {
+    let bucket = MemoryBucket::new();
+    for fault in [Fault::LostReply, Fault::Throttled, Fault::Throttled, Fault::LostReply] {
+        bucket.fail("journal", fault);
+    }
+    let journal = in_bucket(&bucket).await.unwrap();
+    journal.begin(begin(1)).await.unwrap();
+    bucket.fail("journal", Fault::LostReply);
+    journal.append(end(1)).await.unwrap();
+    assert_eq!(bucket.puts(), 3);
+    bucket.fail("journal", Fault::Broken);
+    let failed = journal.begin(begin(2)).await.unwrap_err();
+    assert_eq!(crate::apply::chain(&failed).len(), 3);
+    assert_eq!(failed.to_string(), "cannot write the journal in the bucket");
+    drop(journal);
+    assert_eq!(in_bucket(&bucket).await.unwrap().state().records.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_bucket_the_second_writer_loses_and_neither_journal_is_hurt() {
+    let bucket = MemoryBucket::new();
+    let (one, two) = (in_bucket(&bucket).await.unwrap(), in_bucket(&bucket).await.unwrap());
+    two.begin(begin(2)).await.unwrap();
+    for _ in 0..2 {
+        let fenced = one.begin(begin(1)).await.unwrap_err();
+        assert_eq!(fenced.to_string(), "this forge was fenced: another forge has written to the journal");
+    }
+    two.append(end(2)).await.unwrap();
+    let state = two.state();
+    drop((one, two));
+    assert_eq!(in_bucket(&bucket).await.unwrap().state(), state);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_bucket_what_is_missing_or_damaged_is_named() {
+    let bucket = MemoryBucket::new();
+    let journal = in_bucket(&bucket).await.unwrap();
+    for n in 0..4 {
+        journal.begin(begin(n)).await.unwrap();
+    }
+    drop(journal);
+    let (whole, keys) = (bucket.objects(), keys(&bucket));
+    let refusal = |changed: &str, bytes: Option<Vec<u8>>| {
+        for (key, bytes) in &whole {
+            bucket.set(key, Some(bytes.clone()));
+        }
+        bucket.set(changed, bytes);
+        async { in_bucket(&bucket).await.unwrap_err().to_string() }
+    };
+    for missing in &keys[..4] {
+        let damaged = format!("the journal is damaged: {missing}:1: it is missing");
+        assert_eq!(refusal(missing, None).await, damaged);
+    }
+    let mut torn = whole[&keys[4]].clone();
+    torn.pop();
+    let damaged = format!("the journal is damaged: {}:1: it has no end", keys[4]);
+    assert_eq!(refusal(&keys[4], Some(torn)).await, damaged);
+}
+
+/// A journal in a bucket with more entries than it needs.
+async fn long(bucket: &MemoryBucket) -> Journal {
+    let journal = in_bucket(bucket).await.unwrap();
+    for n in 0..60 {
+        journal.begin(begin(n)).await.unwrap();
+        let (operation, reason) = (begin(n).operation, String::new());
+        journal.append(Entry::Failed { operation, reason }).await.unwrap();
+    }
+    journal.begin(begin(100)).await.unwrap();
+    journal
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_bucket_compaction_and_removal_can_stop_anywhere() {
+    let millisecond = std::time::Duration::from_millis(1);
+    for point in 0.. {
+        let bucket = MemoryBucket::new();
+        let journal = long(&bucket).await;
+        let state = journal.state();
+        // Each call takes one: after so many the process dies.
+        bucket.set_latency(millisecond);
+        let survived = tokio::time::timeout(millisecond * point, journal.compact()).await.is_ok();
+        drop(journal);
+        bucket.set_latency(std::time::Duration::ZERO);
+        let journal = in_bucket(&bucket).await.unwrap();
+        assert_eq!(journal.state(), state);
+
+        bucket.set_latency(millisecond);
+        let _ = tokio::time::timeout(millisecond * point, journal.remove()).await;
+        bucket.set_latency(std::time::Duration::ZERO);
+        let journal = in_bucket(&bucket).await.unwrap();
+        assert!(journal.state() == state || journal.state().is_empty());
+        journal.append(Entry::Begin(Box::new(begin(200)))).await.unwrap();
+        drop(journal);
+        let journal = in_bucket(&bucket).await.unwrap();
+        assert!(journal.state().pending.contains_key(&begin(200).operation));
+        // Whatever was left to delete goes with the rest.
+        journal.remove().await.unwrap();
+        assert_eq!(keys(&bucket), [""; 0]);
+        if survived && point > 10 {
+            return;
+        }
+    }
+}
+
+/// The states after each of the entries, the empty one first.
+fn states(entries: &[Entry]) -> Vec<State> {
+    let mut states = vec![State::default()];
+    for (serial, entry) in (1..).zip(entries) {
+        let mut next = states.last().unwrap().clone();
+        next.fold(serial, Timestamp::UNIX_EPOCH, entry).unwrap();
+        states.push(next);
+    }
+    states
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2))]
+    #[test]
+    fn whatever_bit_flips_and_wherever_it_ends_it_is_a_state_that_was_or_it_is_refused(
+        kinds in prop::collection::vec(any::<u8>(), 0..4),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8_u32), 2),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let entries = entries(&kinds);
+        let store = MemoryStore::new();
+        runtime.block_on(async {
+            let journal = over(&store).await;
+            for entry in &entries {
+                journal.append(entry.clone()).await.unwrap();
+            }
+        });
+        let (whole, states) = (store.bytes().unwrap(), states(&entries));
+        let old = VERSION_1.as_bytes().to_vec();
+        let states_old = self::states(&self::entries(&[0, 1, 2, 3]));
+        for (whole, states) in [(&whole, &states), (&old, &states_old)] {
+            for position in 0..whole.len() {
+                if let Ok(state) = load(&whole[..position]) {
+                    prop_assert!(states.contains(&state), "cut at {position}");
+                }
+                for bit in 0..8 {
+                    let mut flipped = whole.clone();
+                    flipped[position] ^= 1 << bit;
+                    if let Ok(state) = load(&flipped) {
+                        prop_assert!(states.contains(&state), "bit {bit} of byte {position}");
+                    }
+                }
+            }
+        }
+        let mut many = whole;
+        for (position, bit) in flips {
+            let position = position.index(many.len());
+            many[position] ^= 1 << bit;
+        }
+        if let Ok(state) = load(&many) {
+            prop_assert!(states.contains(&state));
         }
     }
 }

@@ -1,25 +1,28 @@
-//! The thread that owns the file.
+//! What writes: takes what is queued, writes all of it at once, and answers.
 
+use super::store::{Appended, Store};
+use super::version::VERSION;
 use super::{Clock, JournalError, line};
 use crate::address::Deployment;
+use crate::lock::{Fenced, Guard};
 use crate::state::{Entry, State};
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use tokio::sync::oneshot;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot};
 
 /// Up to this many entries a log is never worth compacting: replaying them takes a fraction of a millisecond.
 const SHORT: u64 = 64;
 /// A log is long when it has this many entries for each thing that the state remembers. An undisturbed life of a
 /// resource (begin, identified, end) has three.
 const ENTRIES_PER_THING: u64 = 8;
+/// Every failed try to announce a new owner means that the old one has written something in between. It may do so until
+/// its calls in flight have ended; this many it has not.
+const ANNOUNCEMENTS: usize = 1000;
 
 #[derive(Debug)]
 pub(super) enum Work {
     Entry(Box<Entry>),
     Compact,
+    Remove,
     Nothing,
 }
 
@@ -31,76 +34,139 @@ pub(super) struct Request {
     pub(super) reply: Option<oneshot::Sender<Result<(), JournalError>>>,
 }
 
-/// Takes requests until nobody can send any more; everything that is queued at a time goes to the disk together.
-pub(super) fn run(mut log: Log, inbox: &mpsc::Receiver<Request>) {
-    while let Ok(first) = inbox.recv() {
-        let batch: Vec<Request> = std::iter::once(first).chain(inbox.try_iter()).collect();
-        log.commit(batch);
+/// Takes requests until nobody can send any more; everything that is queued at a time is written together.
+pub(super) async fn run(mut log: Log, mut inbox: mpsc::UnboundedReceiver<Request>) {
+    while let Some(first) = inbox.recv().await {
+        let mut batch = vec![first];
+        while let Ok(next) = inbox.try_recv() {
+            batch.push(next);
+        }
+        log.commit(batch).await;
     }
-    let _ = log.file.sync_data();
+    if log.broken.is_none() {
+        let _ = log.store.append(Vec::new(), true).await;
+    }
 }
 
-/// The file and what must be known to append to it.
+/// Who writes what, and for whom.
+pub(super) struct Owner {
+    pub(super) deployment: Deployment,
+    pub(super) clock: Clock,
+    pub(super) guard: Arc<dyn Guard>,
+}
+
+/// A store and what must be known to append to it.
 pub(super) struct Log {
-    file: File,
-    path: PathBuf,
-    deployment: Deployment,
-    clock: Clock,
+    store: Box<dyn Store>,
+    owner: Owner,
     state: Arc<Mutex<State>>,
     entries: u64,
     broken: Option<JournalError>,
-    /// How often the disk was waited for.
-    pub(super) syncs: u64,
 }
 
 impl Log {
-    pub(super) fn open(
-        directory: &Path,
-        name: &str,
-        deployment: &Deployment,
-        clock: Clock,
+    /// Loads what is there, makes it fit to be appended to, and announces the owner where that fences an earlier one.
+    pub(super) async fn open(
+        mut store: Box<dyn Store>,
+        mut owner: Owner,
         state: Arc<Mutex<State>>,
     ) -> Result<Self, JournalError> {
-        let path = directory.join(name);
-        let create = || DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        create().map_err(JournalError::io("create", directory))?;
-        if !path.try_exists().map_err(JournalError::io("look for", &path))? {
-            replace(&path, &line::header(deployment)).map_err(JournalError::io("create", &path))?;
+        for _ in 0..ANNOUNCEMENTS {
+            let content = store.load().await?;
+            let loaded = line::load(&content, &owner.deployment)?;
+            if let Some(good) = loaded.torn {
+                store.cut(good).await?;
+            }
+            let rewrite = content.parts.is_empty() || loaded.version != VERSION;
+            *state.lock().unwrap_or_else(PoisonError::into_inner) = loaded.state;
+            let state = Arc::clone(&state);
+            let mut log = Self { store, owner, state, entries: loaded.entries, broken: None };
+            let begun = log.announce(rewrite).await?;
+            if begun == Appended::Done {
+                log.compact().await?;
+                return Ok(log);
+            }
+            Self { store, owner, .. } = log;
         }
-        let text = fs::read(&path).map_err(JournalError::io("read", &path))?;
-        let loaded = line::load(&path, &text, deployment)?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(JournalError::io("open", &path))?;
-        if loaded.good < text.len() as u64 {
-            let cut = || file.set_len(loaded.good).and_then(|()| file.sync_all());
-            cut().map_err(JournalError::io("cut the torn end off", &path))?;
-        }
-        *state.lock().unwrap_or_else(PoisonError::into_inner) = loaded.state;
-        let deployment = deployment.clone();
-        let mut log = Self { file, path, deployment, clock, state, entries: loaded.entries, broken: None, syncs: 0 };
-        log.compact()?;
-        Ok(log)
+        Err(JournalError::Fenced(Fenced::Overtaken))
     }
 
-    /// Writes a batch with one write and, when any of it must be durable, one sync; then answers all of it.
-    pub(super) fn commit(&mut self, batch: Vec<Request>) {
+    /// Writes a beginning where there is none yet, and who the owner is.
+    async fn announce(&mut self, rewrite: bool) -> Result<Appended, JournalError> {
+        let numbered = self.owner.guard.epoch() > 0;
+        self.may_act()?;
+        // A deletion of everything may be under way that was cut off, or that its owner has not given up yet. It deletes
+        // nothing that is written from here on, so this must not need anything from before.
+        if rewrite || (numbered && self.locked(|state| state.is_empty())) {
+            let (text, entries) = self.beginning(numbered)?;
+            self.entries = entries;
+            return self.store.replace(text).await;
+        }
+        if !numbered {
+            return Ok(Appended::Done);
+        }
+        let text = self.opened()?;
+        self.entries += 1;
+        self.store.append(text.into_bytes(), true).await
+    }
+
+    /// A header, what is remembered, and who writes.
+    fn beginning(&self, announced: bool) -> Result<(Vec<u8>, u64), JournalError> {
+        let mut text = line::header(&self.owner.deployment);
+        let state = self.locked(State::clone);
+        let mut entries = 0;
+        if state.serial > 0 {
+            let serial = state.serial;
+            text.push_str(&self.encode(serial, &Entry::Snapshot(Box::new(state)))?);
+            entries += 1;
+        }
+        if announced {
+            text.push_str(&self.opened()?);
+            entries += 1;
+        }
+        Ok((text.into_bytes(), entries))
+    }
+
+    fn opened(&self) -> Result<String, JournalError> {
+        let by = self.owner.guard.holder();
+        self.encode(self.locked(|state| state.serial), &Entry::Opened { by })
+    }
+
+    fn encode(&self, serial: u64, entry: &Entry) -> Result<String, JournalError> {
+        line::encode(serial, (self.owner.clock)(), self.owner.guard.epoch(), entry)
+    }
+
+    fn locked<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn may_act(&self) -> Result<(), JournalError> {
+        self.owner.guard.may_act().map_err(JournalError::Fenced)
+    }
+
+    /// Writes a batch with one append, durably when any of it must be; then answers all of it.
+    pub(super) async fn commit(&mut self, batch: Vec<Request>) {
         let durable = batch.iter().any(|request| request.durable);
         let compact = batch.iter().any(|request| matches!(request.work, Work::Compact));
+        let remove = batch.iter().any(|request| matches!(request.work, Work::Remove));
         let mut text = String::new();
         let mut replies = Vec::new();
         for request in batch {
             let result = match &request.work {
                 Work::Entry(entry) => self.stage(entry, &mut text),
-                Work::Compact | Work::Nothing => Ok(()),
+                Work::Compact | Work::Remove | Work::Nothing => Ok(()),
             };
             replies.extend(request.reply.map(|reply| (reply, result)));
         }
-        let mut outcome = self.broken.clone().map_or(Ok(()), Err);
-        if outcome.is_ok() {
-            outcome = self.write(&text, durable);
-            self.broken = outcome.clone().err();
-        }
+        let mut outcome = match self.broken.clone() {
+            Some(broken) => Err(broken),
+            None => self.write(text, durable).await,
+        };
         if outcome.is_ok() && compact {
-            outcome = self.compact();
+            outcome = self.compact().await;
+        }
+        if outcome.is_ok() && remove {
+            outcome = self.remove().await;
         }
         for (reply, staged) in replies {
             let _ = reply.send(staged.and_then(|()| outcome.clone()));
@@ -109,53 +175,58 @@ impl Log {
 
     /// Adds an entry to the batch and to the state. An entry that the state refuses is not written.
     fn stage(&mut self, entry: &Entry, text: &mut String) -> Result<(), JournalError> {
-        let at = (self.clock)();
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
+        let at = (self.owner.clock)();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let serial = state.serial + 1;
-        let line = line::encode(serial, at, entry)?;
+        let serial = state.serial + u64::from(entry.counts());
+        let line = line::encode(serial, at, self.owner.guard.epoch(), entry)?;
         state.fold(serial, at, entry).map_err(JournalError::Refused)?;
         text.push_str(&line);
         self.entries += 1;
         Ok(())
     }
 
-    fn write(&mut self, text: &str, durable: bool) -> Result<(), JournalError> {
-        self.file.write_all(text.as_bytes()).map_err(JournalError::io("write to", &self.path))?;
-        if durable {
-            self.file.sync_data().map_err(JournalError::io("make durable", &self.path))?;
-            self.syncs += 1;
-        }
-        Ok(())
+    /// After an error nothing more is accepted: what the store then holds is not known.
+    async fn write(&mut self, text: String, durable: bool) -> Result<(), JournalError> {
+        let outcome = match self.may_act() {
+            Ok(()) => self.store.append(text.into_bytes(), durable).await.and_then(|done| self.not_overtaken(done)),
+            Err(fenced) => Err(fenced),
+        };
+        self.broken = outcome.clone().err();
+        outcome
     }
 
-    fn compact(&mut self) -> Result<(), JournalError> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let things = state.records.len() + state.superseded.len() + state.pending.len();
+    async fn compact(&mut self) -> Result<(), JournalError> {
+        let things = self.locked(|state| state.records.len() + state.superseded.len() + state.pending.len());
         if self.entries <= SHORT.max(things as u64 * ENTRIES_PER_THING) {
             return Ok(());
         }
-        let serial = state.serial;
-        let mut text = line::header(&self.deployment);
-        text.push_str(&line::encode(serial, (self.clock)(), &Entry::Snapshot(Box::new(state)))?);
-        replace(&self.path, &text).map_err(JournalError::io("compact", &self.path))?;
-        self.file = OpenOptions::new().append(true).open(&self.path).map_err(JournalError::io("open", &self.path))?;
-        self.entries = 1;
-        Ok(())
+        self.may_act()?;
+        let (text, entries) = self.beginning(false)?;
+        let outcome = self.store.replace(text).await.and_then(|done| self.not_overtaken(done));
+        self.broken = outcome.clone().err();
+        self.entries = entries;
+        outcome
     }
-}
 
-/// Puts a new file with `text` in the place of whatever is there: either the old one or the new one exists, whole, at
-/// any moment.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    // One that is there already is left from a crash, and by the lock nobody else is writing it.
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    /// Deletes everything; nothing is accepted from then on.
+    async fn remove(&mut self) -> Result<(), JournalError> {
+        self.may_act()?;
+        self.broken = Some(JournalError::Closed);
+        let empty = line::header(&self.owner.deployment);
+        self.store.remove(empty.into_bytes()).await.and_then(|done| self.not_overtaken(done))
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+
+    fn not_overtaken(&self, appended: Appended) -> Result<(), JournalError> {
+        match appended {
+            // It counts only for an owner: the place may have been free because a later one has tidied up.
+            Appended::Done => self.may_act(),
+            Appended::Overtaken => {
+                self.owner.guard.fence(Fenced::Overtaken);
+                Err(JournalError::Fenced(Fenced::Overtaken))
+            }
+        }
+    }
 }

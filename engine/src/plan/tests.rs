@@ -191,7 +191,7 @@ async fn state_can_be_lost() {
     site.up(&stack()).await;
     // Without a record nothing says that a provider may be hiding something yet.
     tokio::time::sleep(Duration::from_secs(5)).await;
-    site.journal().remove().unwrap();
+    site.journal().remove().await.unwrap();
     let journal = site.journal();
     assert_eq!(journal.state(), State::default());
     // Its note cannot be read back, so that writing it again is the only way to be sure of it.
@@ -203,7 +203,7 @@ async fn state_can_be_lost() {
     assert_eq!(site.census().len(), 4);
 
     // Destroying without a record finds the order in the specifications.
-    journal.remove().unwrap();
+    journal.remove().await.unwrap();
     let outcome = site.destroy(&DestroyOptions { delete_data: true, modules: None }).await;
     assert!(outcome.is_complete(), "{outcome:?}");
     assert_eq!(site.census(), []);
@@ -269,7 +269,7 @@ async fn what_has_moved_is_found_by_its_tags_when_the_state_is_lost() {
     let site = Site::new();
     site.up(&stack()).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    site.journal().remove().unwrap();
+    site.journal().remove().await.unwrap();
     let journal = site.journal();
     let desired = moves(&site, &renamed(), &[("disk", "store")]);
     let seen = site.look(&journal).await;
@@ -408,7 +408,7 @@ async fn the_state_can_be_rebuilt_from_tags_alone() {
     site.up(&stack()).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     let seen = site.look(&site.journal()).await;
-    site.journal().remove().unwrap();
+    site.journal().remove().await.unwrap();
     let rebuilt = rebuild(&seen, &site.kinds);
     assert_eq!((rebuilt.state.records.len(), rebuilt.doubles.len()), (4, 0));
     let node = &rebuilt.state.records[&Address::new("node")];
