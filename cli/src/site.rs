@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::project::deployment;
 use crate::ui::Ui;
 use crate::view;
+use crate::view::live::Live;
 use forge_blueprints::Sources;
 use forge_engine::address::Deployment;
 use forge_engine::apply::{Cancel, Limits, Outcome, Run, apply, random_operation};
@@ -18,7 +19,11 @@ use forge_engine::state::State;
 use jiff::Timestamp;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often the line at the bottom of a terminal is drawn anew: its clock shows seconds.
+const TICK: Duration = Duration::from_secs(1);
 
 /// What begins the names of journals that were put aside.
 const ASIDE: &str = "journal.old-";
@@ -105,11 +110,22 @@ impl Site {
     /// Walks a plan, telling how it goes; Ctrl-C stops it softly, a second one at once.
     pub(crate) async fn apply(&self, plan: &Plan, ui: Ui) -> Result<Outcome, Failure> {
         let cancel = Cancel::new();
-        let show = move |event: &Emitted| {
+        let (live, began) = (Mutex::new(Live::new(plan)), Instant::now());
+        let show = |event: &Emitted| {
             if ui.json {
-                ui.document(event);
-            } else if let Some(line) = view::progress::line(&event.event, ui.talk_colours()) {
-                ui.say(line);
+                return ui.document(event);
+            }
+            let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
+            live.take(&event.event);
+            if let Some(line) = view::progress::line(&event.event, ui.talk_colours()) {
+                ui.say_above(&line, &live.line(began.elapsed()));
+            }
+        };
+        let ticks = async {
+            loop {
+                tokio::time::sleep(TICK).await;
+                let line = live.lock().unwrap_or_else(PoisonError::into_inner).line(began.elapsed());
+                ui.status(&line);
             }
         };
         let run = Run {
@@ -127,6 +143,7 @@ impl Site {
                     return std::future::pending::<()>().await;
                 }
                 let again = cancel.is_raised();
+                ui.status("");
                 ui.say(if again {
                     "stopping now; everything is written down"
                 } else {
@@ -135,10 +152,13 @@ impl Site {
                 cancel.raise();
             }
         };
-        tokio::select! {
-            outcome = apply(plan, &run) => Ok(outcome?),
+        let outcome = tokio::select! {
+            outcome = apply(plan, &run) => outcome,
             () = interrupts => unreachable!("interrupts are waited for without end"),
-        }
+            () = ticks, if !ui.json => unreachable!("the clock ticks without end"),
+        };
+        ui.status("");
+        Ok(outcome?)
     }
 
     /// Removes the deployment's own files when nothing of it is left.

@@ -1,6 +1,7 @@
 //! What an apply came to, for people: failures grouped by their cause, each group with what it kept from being done and
 //! the way out.
 
+use super::alike;
 use super::progress::done;
 use crate::ui::{Paint, Palette};
 use forge_engine::address::Address;
@@ -71,9 +72,11 @@ pub(crate) fn text(outcome: &Outcome, palette: Palette) -> String {
     out
 }
 
-fn names<'a>(addresses: impl ExactSizeIterator<Item = &'a Address>) -> String {
-    let more = addresses.len().saturating_sub(NAMES);
-    let names: Vec<&str> = addresses.take(NAMES).map(Address::as_str).collect();
+fn names<'a>(addresses: impl Iterator<Item = &'a Address>) -> String {
+    let addresses: Vec<&str> = addresses.map(Address::as_str).collect();
+    let mut names = alike::names(&addresses);
+    let more = names.len().saturating_sub(NAMES);
+    names.truncate(NAMES);
     let names = names.join(", ");
     if more == 0 { names } else { format!("{names} and {more} more") }
 }

@@ -75,7 +75,7 @@ fn everything() -> Plan {
     let mut replaced = step("cluster.pool", "aws.eks_nodegroup", Action::ReplaceCreateFirst);
     replaced.changes = vec![
         change("instance_type", json!("p5.48xlarge"), json!("p5en.48xlarge"), Means::CreateFirst),
-        change("subnet", json!("subnet-1"), subnet.clone(), Means::InPlace),
+        change("subnet", json!("subnet-1"), subnet, Means::InPlace),
     ];
     let mut adopted = step("cluster.access", "aws.eks_access_entry", Action::Adopt);
     adopted.reasons = vec!["found by its tags; it was not recorded".to_owned()];
