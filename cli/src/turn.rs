@@ -22,6 +22,8 @@ use tokio::runtime::Runtime;
 const TTL: Duration = Duration::from_secs(20);
 /// Overrides [`TTL`], for tests.
 const TTL_VARIABLE: &str = "FORGE_LEASE_TTL";
+/// For how long to wait where the command line does not say: as --wait does by default.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// How often to look again. A lock of the operating system costs nothing to try.
 const LOOK: Duration = Duration::from_millis(200);
 /// A lease is looked at this often while it lasts.
@@ -120,8 +122,15 @@ impl Drop for Leased {
 }
 
 impl Turn {
+    /// Somebody with the usual patience.
+    pub(crate) fn of(command: &'static str, ui: Ui) -> Self {
+        Self { command, patience: PATIENCE, ui }
+    }
+
     /// Waits until this forge is the only one at work.
     pub(crate) fn take(&self, home: &Home) -> Result<Owned, Failure> {
+        std::fs::create_dir_all(&**home)
+            .map_err(|error| Failure::new(format!("{} cannot be made", home.display())).because(&error))?;
         match home.bucket()? {
             None => self.lock(home).map(Owned::Lock),
             Some(bucket) => self.lease(bucket).map(Owned::Lease),
