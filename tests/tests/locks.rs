@@ -38,7 +38,10 @@ impl Shared {
     /// Everything that is written down, but for the lease.
     fn journal(&self) -> Vec<(String, Vec<u8>)> {
         let journal = self.bucket.path().join("desk/journal");
-        files(&journal).into_iter().map(|name| (name.clone(), std::fs::read(journal.join(name)).unwrap())).collect()
+        files(&journal)
+            .into_iter()
+            .map(|name| (name.clone(), std::fs::read(journal.join(name)).expect("a file")))
+            .collect()
     }
 }
 
@@ -119,7 +122,7 @@ fn assert_in_order_and_destroy(site: &Site) {
 
 /// A message without what differs from run to run.
 fn plain(line: &str, pid: u32) -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a host");
     let line = line.replace(&format!("pid {pid}"), "pid PID").replace(&format!("on {}", host.trim()), "on HOST");
     let words = line.split(' ').map(|word| {
         let is_time = word.len() > 19 && word.as_bytes()[10] == b'T' && word.contains('Z');
