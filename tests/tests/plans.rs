@@ -252,3 +252,18 @@ fn destroying_a_part_shows_what_goes_along_and_why() {
     assert_seen!(site, seen);
     assert_eq!(site.processes(), []);
 }
+
+#[test]
+fn a_graph_of_resources_and_of_modules() {
+    let site = Site::with(&[("blueprint.yaml", CLUSTER)]);
+    let data = |arguments: &[&str]| site.forge(arguments).with_code(0).stdout;
+    let seen = [
+        data(&["graph"]),
+        data(&["graph", "--format", "mermaid"]),
+        data(&["graph", "--modules"]),
+        data(&["graph", "--modules", "--format", "mermaid"]),
+        data(&["graph", "--json"]),
+        data(&["graph", "--modules", "--json"]),
+    ];
+    assert_seen!(site, seen.join("\n"));
+}
