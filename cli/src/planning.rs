@@ -3,8 +3,9 @@
 
 use crate::failure::Failure;
 use crate::project::{Current, Project, is_plan_only};
-use forge_blueprints::{Expanded, Sources, Target, did_you_mean};
+use forge_blueprints::{Expanded, Target, did_you_mean};
 use forge_engine::address::Address;
+use forge_engine::diag::Diagnostic;
 use forge_engine::kind::Kinds;
 use forge_engine::observe::Observations;
 use forge_engine::plan::{Plan, PlanOptions, plan};
@@ -96,10 +97,14 @@ impl Intent {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub(crate) fn plan(&self, state: &State, observations: &Observations, kinds: &Kinds) -> Result<Plan, Failure> {
+    pub(crate) fn plan(
+        &self,
+        state: &State,
+        observations: &Observations,
+        kinds: &Kinds,
+    ) -> Result<Plan, Vec<Diagnostic>> {
         let options = PlanOptions { replace: self.replace.clone(), only: self.only.clone() };
         plan(&self.desired, state, observations, kinds, &options)
-            .map_err(|findings| Failure::findings(Sources::default(), findings))
     }
 }
 

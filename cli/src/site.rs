@@ -9,6 +9,7 @@ use crate::view::live::Live;
 use forge_blueprints::Sources;
 use forge_engine::address::Deployment;
 use forge_engine::apply::{Cancel, Limits, Outcome, Run, apply, random_operation};
+use forge_engine::diag::Diagnostic;
 use forge_engine::event::Emitted;
 use forge_engine::journal::{FILE as JOURNAL, Journal};
 use forge_engine::kind::Kinds;
@@ -50,15 +51,24 @@ pub(crate) fn read_state(home: &Path, name: &str) -> Result<State, Failure> {
     Ok(Journal::read(home, &deployment(name))?)
 }
 
-/// What the world says, without locking.
-pub(crate) async fn look(
+/// Looks at the world and plans, without locking.
+pub(crate) async fn look_and_plan(
     name: &Deployment,
     state: &State,
     kinds: &Kinds,
     refresh: bool,
-) -> Result<Observations, Failure> {
+    plan: impl Fn(&Observations) -> Result<Plan, Vec<Diagnostic>>,
+) -> Result<Plan, Failure> {
     let options = ObserveOptions { refresh, ..ObserveOptions::default() };
-    observe(name, state, kinds, Timestamp::now(), &options)
+    forge_engine::observe::look_and_plan(name, state, kinds, Timestamp::now(), &options, plan)
+        .await
+        .map_err(|findings| Failure::findings(Sources::default(), findings))
+}
+
+/// What exists of a deployment by its tags alone, whatever is recorded.
+pub(crate) async fn tagged(name: &Deployment, kinds: &Kinds) -> Result<Observations, Failure> {
+    let nothing = State::default();
+    observe(name, &nothing, kinds, Timestamp::now(), &ObserveOptions::default())
         .await
         .map_err(|findings| Failure::findings(Sources::default(), findings))
 }
@@ -102,9 +112,13 @@ impl Site {
         Ok((Self::over(home, name, kinds, lock)?, aside))
     }
 
-    /// What the world says.
-    pub(crate) async fn look(&self, refresh: bool) -> Result<Observations, Failure> {
-        look(self.journal.deployment(), &self.journal.state(), &self.kinds, refresh).await
+    /// Looks at the world and plans from it and the state.
+    pub(crate) async fn plan(
+        &self,
+        plan: impl Fn(&State, &Observations) -> Result<Plan, Vec<Diagnostic>>,
+    ) -> Result<Plan, Failure> {
+        let state = self.journal.state();
+        look_and_plan(self.journal.deployment(), &state, &self.kinds, true, |seen| plan(&state, seen)).await
     }
 
     /// Walks a plan, telling how it goes; Ctrl-C stops it softly, a second one at once.

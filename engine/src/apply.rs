@@ -1,8 +1,10 @@
 //! Walks a plan.
 //!
-//! Every operation starts the moment those before it are done; there are no waves. Two things bound the work: the
-//! number of calls in flight, and the deadlines and budgets of [`Limits`]. Waiting for a resource to become ready takes
-//! no slot, only each look at it does.
+//! Every operation starts the moment those before it are done; there are no waves. What bounds the work is the number of
+//! calls in flight, how fast each service lets itself be called, and the deadlines and budgets of [`Limits`]. A slot is
+//! held while a call is in flight and not while anything is waited for: neither for a service that is called too fast,
+//! nor for a resource to become ready. Where calls must queue, the one goes first for which most is waiting, by the time
+//! that it will take.
 //!
 //! Around each call the journal is kept as its module says: *begin* durable before the call, *identified* the moment the
 //! provider returns an identifier, *end* after the resource is ready. A call that was certainly refused is closed as
@@ -13,24 +15,30 @@
 
 mod calls;
 mod cancel;
+mod reads;
 mod step;
+mod walk;
 
 use crate::address::{Address, Deployment, OperationId};
+use crate::diag::Diagnostic;
 use crate::event::{Emitted, Event, Sink, Skip};
+use crate::gate::Gate;
 use crate::journal::{Journal, JournalError};
-use crate::kind::{AnyKind, KindError, Kinds};
+use crate::kind::Kinds;
 use crate::lock::{Fenced, Guard};
-use crate::pace::{POLL, Pace, RETRY, Tries};
-use crate::plan::{Action, Counts, Part, Plan, Purpose, Step};
-use crate::state::Entry;
-use futures::stream::{FuturesUnordered, StreamExt};
+use crate::observe::{ObserveOptions, observe_through};
+use crate::pace::{POLLING, Polling, RETRIES, Retries};
+use crate::plan::{Action, Counts, Part, Plan, Purpose};
+use crate::state::{Entry, State};
+use jiff::Timestamp;
+use reads::Reader;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::time::Duration;
-use step::{Done, Executor, StepError};
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep};
+use step::{Done, Executor, StepError, Work};
+use tokio::time::Instant;
+use walk::Walk;
 
 pub use cancel::Cancel;
 
@@ -42,16 +50,16 @@ pub struct Limits {
     /// For how long one call may take before it counts as lost.
     pub call_deadline: Duration,
     /// How calls that failed are repeated.
-    pub retry: Pace,
+    pub retry: Retries,
     /// How often to look whether a resource is ready.
-    pub poll: Pace,
+    pub poll: Polling,
 }
 
 impl Default for Limits {
     /// 32 calls: more than any dependency graph of one cluster offers at a time, and fewer than what makes the strictest
     /// services throttle at once. 15 minutes: longer than any call that is not a wait in disguise.
     fn default() -> Self {
-        Self { calls: 32, call_deadline: Duration::from_secs(900), retry: RETRY, poll: POLL }
+        Self { calls: 32, call_deadline: Duration::from_secs(900), retry: RETRIES, poll: POLLING }
     }
 }
 
@@ -104,9 +112,16 @@ pub enum ApplyError {
         /// The journal's.
         journal: Deployment,
     },
+    /// It is not known what became of operations of an earlier run that the plan would do over.
+    #[error("the plan does not know what became of {} of an earlier run", operations(.0))]
+    Undecided(Vec<OperationId>),
     /// The journal failed before anything was done.
     #[error("nothing was changed, because the journal cannot be written")]
     Journal(#[source] JournalError),
+}
+
+fn operations(undecided: &[OperationId]) -> String {
+    if undecided.len() == 1 { "an operation".to_owned() } else { format!("{} operations", undecided.len()) }
 }
 
 /// A step that failed.
@@ -209,12 +224,16 @@ pub async fn apply(plan: &Plan, run: &Run<'_>) -> Result<Outcome, ApplyError> {
         let (planned, journal) = (plan.deployment.clone(), run.journal.deployment().clone());
         return Err(ApplyError::OtherDeployment { planned, journal });
     }
+    if !plan.undecided.is_empty() {
+        return Err(ApplyError::Undecided(plan.undecided.clone()));
+    }
     for never in &plan.never_happened {
         let reason = "not found in the world".to_owned();
         let entry = Entry::Failed { operation: never.operation.clone(), reason };
         run.journal.append(entry).await.map_err(ApplyError::Journal)?;
     }
-    let executor = Executor { run, plan, slots: Semaphore::new(run.limits.calls.max(1)), started: Instant::now() };
+    let (gate, reader) = (Gate::new(run.limits.calls), Reader::default());
+    let executor = Executor { run, plan, gate, reader, started: Instant::now() };
     executor.emit(Event::PlanMade { counts: plan.counts() });
     let mut outcome = Walk::new(&executor).run().await;
     if let Err(fenced) = run.guard.may_act() {
@@ -224,11 +243,12 @@ pub async fn apply(plan: &Plan, run: &Run<'_>) -> Result<Outcome, ApplyError> {
         return Ok(outcome);
     }
     if plan.purpose == Purpose::Destroy && !outcome.interrupted {
-        match left_behind(plan, run).await {
+        match left_behind(plan, run, &executor.gate).await {
             Ok(left) => outcome.left_behind = Some(left),
-            Err(error) => {
-                outcome.warnings.push(format!("cannot see what is left behind: {}", chain(&error).join(": ")));
-            }
+            Err(findings) => outcome.warnings.extend(findings.iter().map(|finding| {
+                let why = finding.why.as_deref().unwrap_or("nobody knows why");
+                format!("cannot see what is left behind: {}: {why}", finding.summary)
+            })),
         }
     }
     let closed = async {
@@ -244,7 +264,7 @@ pub async fn apply(plan: &Plan, run: &Run<'_>) -> Result<Outcome, ApplyError> {
 
 /// Lists every kind once more. What the plan keeps or is not about, and what is recorded and was not to be deleted, is no
 /// leftover.
-async fn left_behind(plan: &Plan, run: &Run<'_>) -> Result<Vec<LeftBehind>, KindError> {
+async fn left_behind(plan: &Plan, run: &Run<'_>, gate: &Gate) -> Result<Vec<LeftBehind>, Vec<Diagnostic>> {
     let mut expected: BTreeSet<(String, String)> =
         plan.kept.iter().map(|kept| (kept.kind.clone(), kept.id.clone())).collect();
     let doomed: BTreeSet<(&str, Option<&str>)> =
@@ -254,167 +274,15 @@ async fn left_behind(plan: &Plan, run: &Run<'_>) -> Result<Vec<LeftBehind>, Kind
             expected.insert((record.kind.clone(), record.id.clone()));
         }
     });
-    let mut left = Vec::new();
-    for kind in run.kinds.iter() {
-        for observed in list(kind.as_ref(), &plan.deployment, run.limits.retry).await? {
-            let Some(tags) = observed.tags else { continue };
-            let asked_for = !plan.left_out.contains(&tags.address);
-            if asked_for && !expected.contains(&(kind.name().to_owned(), observed.id.clone())) {
-                left.push(LeftBehind { address: tags.address, kind: kind.name().to_owned(), id: observed.id });
-            }
-        }
-    }
-    Ok(left)
-}
-
-async fn list(
-    kind: &dyn AnyKind,
-    deployment: &Deployment,
-    pace: Pace,
-) -> Result<Vec<crate::kind::Observed>, KindError> {
-    let mut tries = Tries::new(pace);
-    loop {
-        match kind.list(deployment).await {
-            Ok(listed) => return Ok(listed),
-            Err(error) => match tries.again(&error) {
-                Some(pause) => sleep(pause).await,
-                None => return Err(error),
-            },
-        }
-    }
-}
-
-/// How far an operation is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Progress {
-    Waiting,
-    Started,
-    Done,
-    Failed,
-    Blocked(Address),
-}
-
-/// The state of a walk along the operations of a plan.
-struct Walk<'a> {
-    executor: &'a Executor<'a>,
-    progress: Vec<Progress>,
-    missing: Vec<usize>,
-    followers: Vec<Vec<usize>>,
-    outcome: Outcome,
-}
-
-impl<'a> Walk<'a> {
-    fn new(executor: &'a Executor<'a>) -> Self {
-        let edges: Vec<Vec<usize>> = executor.plan.operations.iter().map(|operation| operation.after.clone()).collect();
-        Self {
-            executor,
-            progress: vec![Progress::Waiting; edges.len()],
-            missing: edges.iter().map(Vec::len).collect(),
-            followers: crate::graph::reversed(&edges),
-            outcome: Outcome::default(),
-        }
-    }
-
-    async fn run(mut self) -> Outcome {
-        let cancel = self.executor.run.cancel;
-        let mut ready: Vec<usize> = (0..self.missing.len()).rev().filter(|&n| self.missing[n] == 0).collect();
-        let mut running = FuturesUnordered::new();
-        let mut stopping = false;
-        loop {
-            // Asked here as well: something may always be finished when the selection below is made.
-            stopping |= cancel.is_raised();
-            while !stopping && let Some(position) = ready.pop() {
-                self.progress[position] = Progress::Started;
-                let executor = self.executor;
-                running.push(Box::pin(async move { (position, executor.operate(position).await) }));
-            }
-            if running.is_empty() {
-                break;
-            }
-            tokio::select! {
-                biased;
-                () = cancel.now() => break,
-                Some((position, result)) = running.next() => self.finished(position, result, &mut ready),
-                () = cancel.raised(), if !stopping => stopping = true,
-            }
-        }
-        drop(running);
-        self.conclude()
-    }
-
-    fn finished(&mut self, position: usize, result: Result<Done, StepError>, ready: &mut Vec<usize>) {
-        match result {
-            Ok(_) => {
-                self.progress[position] = Progress::Done;
-                for &follower in &self.followers[position] {
-                    self.missing[follower] -= 1;
-                    if self.missing[follower] == 0 && self.progress[follower] == Progress::Waiting {
-                        ready.push(follower);
-                    }
-                }
-            }
-            Err(error) => {
-                self.progress[position] = Progress::Failed;
-                let step = self.step(position);
-                let (chain, help) = (chain(&error), error.advice());
-                let (address, kind, action) = (step.address.clone(), step.kind.clone(), step.action);
-                let failure = Failure { address: address.clone(), kind, action, chain, help };
-                self.executor.emit_failure(&failure);
-                self.outcome.failed.push(failure);
-                self.block(position, &address);
-            }
-        }
-    }
-
-    /// Everything that waits for a failed operation will never start.
-    fn block(&mut self, failed: usize, cause: &Address) {
-        let mut open = self.followers[failed].clone();
-        while let Some(position) = open.pop() {
-            if self.progress[position] == Progress::Waiting {
-                self.progress[position] = Progress::Blocked(cause.clone());
-                open.extend(&self.followers[position]);
-            }
-        }
-    }
-
-    fn step(&self, position: usize) -> &'a Step {
-        let plan = self.executor.plan;
-        &plan.steps[plan.operations[position].step]
-    }
-
-    /// Sums up by step what happened by operation.
-    fn conclude(mut self) -> Outcome {
-        let plan = self.executor.plan;
-        let mut by_step: BTreeMap<usize, Vec<&Progress>> = BTreeMap::new();
-        for (operation, progress) in plan.operations.iter().zip(&self.progress) {
-            by_step.entry(operation.step).or_default().push(progress);
-        }
-        for (position, parts) in by_step {
-            let step = &plan.steps[position];
-            if parts.iter().all(|part| **part == Progress::Done) {
-                self.outcome.done.add(step.action);
-            } else if !parts.contains(&&Progress::Failed) {
-                let blocked = parts.iter().find_map(|part| match part {
-                    Progress::Blocked(cause) => Some(Skip::Blocked(cause.clone())),
-                    _ => None,
-                });
-                let because = blocked.unwrap_or(Skip::Cancelled);
-                self.outcome.interrupted |= because == Skip::Cancelled;
-                let (address, kind, action) = (step.address.clone(), step.kind.clone(), step.action);
-                // What needed nothing done has lost nothing.
-                if action != Action::NoOp {
-                    self.executor.emit(Event::StepSkipped {
-                        address: address.clone(),
-                        kind: kind.clone(),
-                        action,
-                        because: because.clone(),
-                    });
-                    self.outcome.skipped.push(Skipped { address, kind, action, because });
-                }
-            }
-        }
-        self.outcome
-    }
+    // Without a state there is nothing to be looked for but what carries our tags.
+    let (nothing, options) =
+        (State::default(), ObserveOptions { retry: run.limits.retry, ..ObserveOptions::default() });
+    let seen = observe_through(gate, &plan.deployment, &nothing, run.kinds, Timestamp::UNIX_EPOCH, &options).await?;
+    let ours = seen.found.into_iter().filter_map(|found| Some((found.kind, found.observed.id, found.observed.tags?)));
+    let left = ours.filter(|(kind, id, tags)| {
+        !plan.left_out.contains(&tags.address) && !expected.contains(&(kind.clone(), id.clone()))
+    });
+    Ok(left.map(|(kind, id, tags)| LeftBehind { address: tags.address, kind, id }).collect())
 }
 
 impl Executor<'_> {
@@ -427,23 +295,20 @@ impl Executor<'_> {
         self.emit(Event::StepFailed { address, kind, action, chain, help });
     }
 
-    async fn operate(&self, position: usize) -> Result<Done, StepError> {
-        let operation = &self.plan.operations[position];
-        let step = &self.plan.steps[operation.step];
-        if operation.part == Part::Keep {
-            return self.keep(step).await;
+    async fn operate(&self, work: &Work<'_>) -> Result<Done, StepError> {
+        if work.part == Part::Keep {
+            return self.keep(work.step).await;
         }
-        let start = Instant::now();
-        let (address, kind, action) = (step.address.clone(), step.kind.clone(), step.action);
-        let call = step::call_of(operation.part);
-        self.emit(Event::StepStarted { address: address.clone(), kind: kind.clone(), action, call });
-        let done = self.part(step, operation.part).await?;
-        let took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let done = self.part(work).await?;
+        let (address, kind, action) = (work.step.address.clone(), work.step.kind.clone(), work.step.action);
+        let took_ms = u64::try_from(work.took().as_millis()).unwrap_or(u64::MAX);
         let (call, id) = (done.call, done.id.clone());
         self.emit(Event::StepFinished { address, kind, action, call, id, took_ms });
         Ok(done)
     }
 }
 
+#[cfg(test)]
+mod recovery_tests;
 #[cfg(test)]
 mod tests;

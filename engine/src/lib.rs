@@ -20,9 +20,12 @@ pub mod apply;
 pub mod bucket;
 pub mod diag;
 pub mod event;
+mod forecast;
+mod gate;
 pub mod graph;
 pub mod journal;
 pub mod kind;
+mod limiter;
 pub mod lock;
 pub mod observe;
 pub mod pace;
@@ -30,5 +33,7 @@ pub mod plan;
 pub mod resource;
 #[cfg(test)]
 mod sim;
+#[cfg(any(test, feature = "simulate"))]
+pub mod simulate;
 pub mod state;
 pub mod value;

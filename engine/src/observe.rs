@@ -1,24 +1,34 @@
 //! Looks at the world, for the plan.
 //!
-//! Three questions are asked, all at once: what became of everything that is recorded; what else carries this
-//! deployment's tags; and what became of operations that were cut off. The last may need patience. A provider may hide
-//! what it has just made, so that "not there" is no answer yet while the kind's visibility window is open: it is asked
-//! again until the thing shows or the window has passed. The same goes for what was recorded only just now, and for
-//! deletions that were cut off, the other way round.
+//! Each kind is listed once, by the deployment's tags: that answers for nearly everything that is recorded, and shows what
+//! is not. What is recorded and was not listed is read by its identifier, as many at a time as the kind takes. So a look
+//! costs as many calls as there are kinds, give or take a few.
+//!
+//! Operations that were cut off may need patience. A provider may hide what it has just made, so that "not there" is no
+//! answer yet while the kind's visibility window is open: it is asked again until the thing shows or the window has
+//! passed. The same goes for what was recorded only just now, and for deletions that were cut off, the other way round.
+//! Where a creation can be repeated without making a second thing ([`Recovery::Token`], [`Recovery::Identity`]), the first
+//! look does not wait: such operations are [`Observations::open`]. A plan that would repeat them as they were needs no
+//! more; a plan that would not says which it must know ([`Plan::undecided`]). [`look_and_plan`] then looks once more, with
+//! patience for those.
 
-use crate::address::Deployment;
+mod ask;
+
+use crate::address::{Deployment, OperationId};
 use crate::diag::Diagnostic;
-use crate::kind::{AnyKind, KindError, Kinds, Observed};
-use crate::pace::{POLL, Pace, RETRY, Tries};
-use crate::state::{Begin, Call, State};
+use crate::gate::Gate;
+use crate::kind::{AnyKind, Kinds, Observed, Recovery};
+use crate::pace::{RETRIES, Retries};
+use crate::plan::Plan;
+use crate::state::{Begin, Call, Pending, Record, State};
+use ask::Asker;
 use futures::future::{BoxFuture, FutureExt};
-use futures::stream::{self, StreamExt};
+use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::future::Future;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
 
 /// What was looked for by its identifier.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,21 +54,32 @@ impl Found {
     /// True when it is what that operation has made.
     #[must_use]
     pub fn made_by(&self, begin: &Begin) -> bool {
-        self.kind == begin.kind && self.observed.tags.as_ref().is_some_and(|tags| tags.operation == begin.operation)
+        self.kind == begin.kind && made_by(&self.observed, &begin.operation)
     }
+}
+
+fn made_by(observed: &Observed, operation: &OperationId) -> bool {
+    observed.tags.as_ref().is_some_and(|tags| tags.operation == *operation)
 }
 
 /// The world as far as a plan needs it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observations {
-    /// By identifier. What is recorded and not among them counts as unchanged.
-    pub looks: Vec<Look>,
     /// By tags.
     pub found: Vec<Found>,
+    /// By identifier: what was not found by its tags, and what has none. What is recorded and neither here nor found
+    /// counts as unchanged.
+    pub looks: Vec<Look>,
+    /// The identifiers of what creations that were cut off have made, where a kind derives them from the specification.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub identities: BTreeMap<OperationId, String>,
+    /// Creations that were cut off, whose result has not shown, and may yet: nobody has waited for it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub open: BTreeSet<OperationId>,
 }
 
 /// How to look.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ObserveOptions {
     /// False looks only for what became of operations that were cut off, and trusts the record otherwise.
     pub refresh: bool,
@@ -67,25 +88,43 @@ pub struct ObserveOptions {
     /// How many calls may be in flight.
     pub calls: usize,
     /// How to repeat calls that failed.
-    pub retry: Pace,
+    pub retry: Retries,
+    /// The operations that are waited for although they could be repeated.
+    pub decide: BTreeSet<OperationId>,
 }
 
 impl Default for ObserveOptions {
     /// Everything, with 64 calls in flight: reads are cheap for both sides, and a service that thinks otherwise says
     /// so by throttling.
     fn default() -> Self {
-        Self { refresh: true, deadline: Duration::from_secs(600), calls: 64, retry: RETRY }
+        let (deadline, decide) = (Duration::from_secs(600), BTreeSet::new());
+        Self { refresh: true, deadline, calls: 64, retry: RETRIES, decide }
     }
 }
 
-enum Question<'a> {
-    Read { kind: &'a Arc<dyn AnyKind>, id: &'a str, patience: Duration, until_gone: bool },
-    List { kind: &'a Arc<dyn AnyKind>, awaited: Vec<&'a Begin>, patience: Duration },
-}
-
-enum Answer {
-    Look(Look),
-    Found(Vec<Found>),
+/// Looks at the world and plans; looks again, with patience, for what the plan must know and nobody has waited for. `plan`
+/// is given what is seen, and decides.
+///
+/// # Errors
+/// Every question that got no answer, or what `plan` has found.
+pub async fn look_and_plan(
+    deployment: &Deployment,
+    state: &State,
+    kinds: &Kinds,
+    now: Timestamp,
+    options: &ObserveOptions,
+    plan: impl Fn(&Observations) -> Result<Plan, Vec<Diagnostic>>,
+) -> Result<Plan, Vec<Diagnostic>> {
+    let mut options = options.clone();
+    loop {
+        let seen = observe(deployment, state, kinds, now, &options).await?;
+        let plan = plan(&seen)?;
+        if plan.undecided.is_empty() {
+            return Ok(plan);
+        }
+        // What is waited for is not open any more: this ends after as many rounds as there are such operations.
+        options.decide.extend(plan.undecided);
+    }
 }
 
 /// Looks at everything that a plan for `deployment` must know. `now` is the time by the clock that the journal uses.
@@ -99,146 +138,182 @@ pub async fn observe(
     now: Timestamp,
     options: &ObserveOptions,
 ) -> Result<Observations, Vec<Diagnostic>> {
+    observe_through(&Gate::new(options.calls), deployment, state, kinds, now, options).await
+}
+
+/// The same in the course of a run, with the slots and rate limits that it has.
+pub(crate) async fn observe_through(
+    gate: &Gate,
+    deployment: &Deployment,
+    state: &State,
+    kinds: &Kinds,
+    now: Timestamp,
+    options: &ObserveOptions,
+) -> Result<Observations, Vec<Diagnostic>> {
     // Boxed, and made before anything is awaited: a closure within the stream would keep this future from being sent.
-    let asked: Vec<BoxFuture<'_, _>> = questions(state, kinds, now, options.refresh)
+    let mut asked: FuturesUnordered<BoxFuture<'_, _>> = tasks(state, kinds, now, options)
         .into_iter()
-        .map(|question| answer(question, deployment, options).boxed())
+        .map(|task| task.look(Asker { gate, deployment, options }).boxed())
         .collect();
-    let answers: Vec<_> = stream::iter(asked).buffer_unordered(options.calls.max(1)).collect().await;
-    let (mut observations, mut findings) = (Observations::default(), Vec::new());
-    for answer in answers {
+    let (mut seen, mut findings) = (Observations::default(), Vec::new());
+    while let Some(answer) = asked.next().await {
         match answer {
-            Ok(Answer::Look(look)) => observations.looks.push(look),
-            Ok(Answer::Found(found)) => observations.found.extend(found),
-            Err(finding) => findings.push(finding),
+            Ok(of_kind) => {
+                seen.found.extend(of_kind.found);
+                seen.looks.extend(of_kind.looks);
+                seen.identities.extend(of_kind.identities);
+                seen.open.extend(of_kind.open);
+            }
+            Err(wrong) => findings.extend(wrong),
         }
     }
     // Answers come in any order; what is made of them must not depend on it.
-    observations.looks.sort_by(|a, b| (&a.kind, &a.id).cmp(&(&b.kind, &b.id)));
-    observations.found.sort_by(|a, b| (&a.kind, &a.observed.id).cmp(&(&b.kind, &b.observed.id)));
+    seen.looks.sort_by(|a, b| (&a.kind, &a.id).cmp(&(&b.kind, &b.id)));
+    seen.found.sort_by(|a, b| (&a.kind, &a.observed.id).cmp(&(&b.kind, &b.observed.id)));
     findings.sort_by(|a: &Diagnostic, b| a.summary.cmp(&b.summary));
-    if findings.is_empty() { Ok(observations) } else { Err(findings) }
+    if findings.is_empty() { Ok(seen) } else { Err(findings) }
 }
 
-fn questions<'a>(state: &'a State, kinds: &'a Kinds, now: Timestamp, refresh: bool) -> Vec<Question<'a>> {
-    let left = |kind: &Arc<dyn AnyKind>, since: Timestamp| {
-        // A clock that was set back makes the wait longer, never shorter.
-        let passed = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-        kind.visibility().saturating_sub(passed)
-    };
-    let mut questions = Vec::new();
-    let records = state.records.values().chain(state.superseded.iter().map(|old| &old.record));
-    for record in records {
-        let Some(kind) = kinds.get(&record.kind) else { continue };
-        let deletion = state.pending.values().find(|pending| {
-            pending.begin.call == Call::Delete
-                && pending.begin.kind == record.kind
-                && pending.begin.id.as_ref() == Some(&record.id)
-        });
-        if refresh || deletion.is_some() {
-            let patience = left(kind, deletion.map_or(record.since, |pending| pending.attempted));
-            questions.push(Question::Read { kind, id: &record.id, patience, until_gone: deletion.is_some() });
-        }
-    }
+/// Everything that is to be known of one kind.
+struct Task<'a> {
+    kind: &'a Arc<dyn AnyKind>,
+    now: Timestamp,
+    refresh: bool,
+    /// Records, with their deletion where one was cut off.
+    records: Vec<(&'a Record, Option<&'a Pending>)>,
+    /// Deletions that were cut off, of what is not recorded.
+    deleted: Vec<&'a Pending>,
+    /// Creations that were cut off, and whether their window is waited out.
+    created: Vec<(&'a Pending, bool)>,
+}
+
+fn tasks<'a>(state: &'a State, kinds: &'a Kinds, now: Timestamp, options: &ObserveOptions) -> Vec<Task<'a>> {
+    let mut tasks: BTreeMap<&str, Task<'a>> = BTreeMap::new();
     for kind in kinds.iter() {
-        let begun = || {
-            let of_kind = |begin: &Begin| begin.call == Call::Create && begin.kind == kind.name();
-            state.pending.values().filter(move |pending| of_kind(&pending.begin))
-        };
-        for pending in begun() {
-            if let Some(id) = &pending.identified {
-                let patience = left(kind, pending.attempted);
-                questions.push(Question::Read { kind, id, patience, until_gone: false });
-            }
-        }
-        let hidden = || begun().filter(|pending| pending.identified.is_none());
-        let awaited: Vec<&Begin> = hidden().map(|pending| &pending.begin).collect();
-        if refresh || !awaited.is_empty() {
-            let patience = hidden().map(|pending| left(kind, pending.attempted)).max().unwrap_or_default();
-            questions.push(Question::List { kind, awaited, patience });
+        let (records, deleted, created) = Default::default();
+        tasks.insert(kind.name(), Task { kind, now, refresh: options.refresh, records, deleted, created });
+    }
+    let mut deletions: BTreeMap<(&str, Option<&str>), &Pending> = state
+        .pending
+        .values()
+        .filter(|pending| pending.begin.call == Call::Delete)
+        .map(|pending| ((pending.begin.kind.as_str(), pending.begin.id.as_deref()), pending))
+        .collect();
+    for record in state.records.values().chain(state.superseded.iter().map(|old| &old.record)) {
+        let deletion = deletions.remove(&(record.kind.as_str(), Some(record.id.as_str())));
+        if let Some(task) = tasks.get_mut(record.kind.as_str())
+            && (options.refresh || deletion.is_some())
+        {
+            task.records.push((record, deletion));
         }
     }
-    questions
-}
-
-async fn answer(
-    question: Question<'_>,
-    deployment: &Deployment,
-    options: &ObserveOptions,
-) -> Result<Answer, Diagnostic> {
-    let name = match &question {
-        Question::Read { kind, id, .. } => format!("{} {id}", kind.name()),
-        Question::List { kind, .. } => format!("the resources of kind {}", kind.name()),
-    };
-    let asked = async {
-        match question {
-            Question::Read { kind, id, patience, until_gone } => {
-                let settled = |observed: &Option<Observed>| observed.is_none() == until_gone;
-                let observed = patiently(patience, settled, || retrying(options.retry, || kind.read(id))).await?;
-                Ok(Answer::Look(Look { kind: kind.name().to_owned(), id: id.to_owned(), observed }))
-            }
-            Question::List { kind, awaited, patience } => {
-                let list = || async {
-                    let listed = retrying(options.retry, || kind.list(deployment)).await?;
-                    let found = |observed| Found { kind: kind.name().to_owned(), observed };
-                    Ok(listed.into_iter().map(found).collect::<Vec<_>>())
-                };
-                let settled =
-                    |found: &Vec<Found>| awaited.iter().all(|begin| found.iter().any(|found| found.made_by(begin)));
-                Ok(Answer::Found(patiently(patience, settled, list).await?))
-            }
+    for ((kind, _), pending) in deletions {
+        if let Some(task) = tasks.get_mut(kind) {
+            task.deleted.push(pending);
         }
-    };
-    let summary = format!("cannot look at {name}");
-    match timeout(options.deadline, asked).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(unanswered(summary, &error)),
-        Err(_) => Err(Diagnostic::error("cannot-observe", summary)
-            .why(format!("there was no answer within {} s", options.deadline.as_secs()))
-            .help("see whether the service can be reached, then run the command again")),
     }
+    for pending in state.pending.values().filter(|pending| pending.begin.call == Call::Create) {
+        if let Some(task) = tasks.get_mut(pending.begin.kind.as_str()) {
+            let waits = task.kind.recovery() == Recovery::Tags || options.decide.contains(&pending.begin.operation);
+            task.created.push((pending, waits));
+        }
+    }
+    tasks.into_values().collect()
 }
 
-fn unanswered(summary: String, error: &KindError) -> Diagnostic {
-    let chain = crate::apply::chain(error).join(": ");
-    let finding = Diagnostic::error("cannot-observe", summary).why(chain);
-    match &error.help {
-        Some(help) => finding.help(help.clone()),
-        None => finding,
-    }
+/// What there is of one kind.
+#[derive(Default)]
+struct OfKind {
+    found: Vec<Found>,
+    looks: Vec<Look>,
+    identities: BTreeMap<OperationId, String>,
+    open: BTreeSet<OperationId>,
 }
 
-/// Asks until the answer settles the matter or patience is at its end; returns the last answer.
-async fn patiently<T, F: Future<Output = Result<T, KindError>>>(
+/// One identifier to look for.
+struct Wanted {
+    id: String,
+    /// For how long the answer may be another one than awaited.
     patience: Duration,
-    settled: impl Fn(&T) -> bool,
-    ask: impl Fn() -> F,
-) -> Result<T, KindError> {
-    let start = Instant::now();
-    for look in 0.. {
-        // Asked once more at the very end of the window, or else its last pause would not count.
-        let left = patience.saturating_sub(start.elapsed());
-        let answer = ask().await?;
-        if settled(&answer) || left.is_zero() {
-            return Ok(answer);
-        }
-        sleep(POLL.pause(look).min(left)).await;
-    }
-    ask().await
+    until_gone: bool,
 }
 
-async fn retrying<T, F: Future<Output = Result<T, KindError>>>(
-    pace: Pace,
-    call: impl Fn() -> F,
-) -> Result<T, KindError> {
-    let mut tries = Tries::new(pace);
-    loop {
-        match call().await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => match tries.again(&error) {
-                Some(pause) => sleep(pause).await,
-                None => return Err(error),
-            },
+impl Task<'_> {
+    /// For how long the provider may still hide what was done at `since`.
+    fn left(&self, since: Timestamp) -> Duration {
+        // A clock that was set back makes the wait longer, never shorter.
+        let passed = Duration::try_from(self.now.duration_since(since)).unwrap_or_default();
+        self.kind.visibility().saturating_sub(passed)
+    }
+
+    fn patience(&self, pending: &Pending, waits: bool) -> Duration {
+        if waits { self.left(pending.attempted) } else { Duration::ZERO }
+    }
+
+    async fn look(self, asker: Asker<'_>) -> Result<OfKind, Vec<Diagnostic>> {
+        let found = self.list(&asker).await.map_err(|finding| vec![finding])?;
+        let listed: BTreeSet<&str> = found.iter().map(|found| found.observed.id.as_str()).collect();
+        let mut identities = BTreeMap::new();
+        for (pending, _) in &self.created {
+            let spec = pending.begin.spec.as_ref().filter(|_| self.kind.recovery() == Recovery::Identity);
+            if let Some(id) = spec.and_then(|spec| self.kind.identity(spec)) {
+                identities.insert(pending.begin.operation.clone(), id);
+            }
         }
+        let looks = asker.read_all(self.kind.as_ref(), self.wanted(&listed, &identities)).await?;
+        let mut open = BTreeSet::new();
+        {
+            let shown = looks.iter().filter(|look| look.observed.is_some()).map(|look| look.id.as_str());
+            let shown: BTreeSet<&str> = shown.chain(listed.iter().copied()).collect();
+            identities.retain(|_, id| shown.contains(id.as_str()));
+            let by_tags: BTreeSet<&OperationId> =
+                found.iter().filter_map(|found| Some(&found.observed.tags.as_ref()?.operation)).collect();
+            for (pending, waits) in &self.created {
+                let operation = &pending.begin.operation;
+                let has_shown = by_tags.contains(operation)
+                    || identities.contains_key(operation)
+                    || pending.identified.as_ref().is_some_and(|id| shown.contains(id.as_str()));
+                if !has_shown && !waits && !self.left(pending.attempted).is_zero() {
+                    open.insert(operation.clone());
+                }
+            }
+        }
+        Ok(OfKind { found, looks, identities, open })
+    }
+
+    async fn list(&self, asker: &Asker<'_>) -> Result<Vec<Found>, Diagnostic> {
+        let hidden = || self.created.iter().filter(|(pending, _)| pending.identified.is_none());
+        if self.kind.recovery() == Recovery::Identity || (!self.refresh && self.created.is_empty()) {
+            return Ok(Vec::new());
+        }
+        let awaited: Vec<&OperationId> =
+            hidden().filter(|(_, waits)| *waits).map(|(pending, _)| &pending.begin.operation).collect();
+        let patience = hidden().map(|(pending, waits)| self.patience(pending, *waits)).max().unwrap_or_default();
+        let listed = asker.list(self.kind.as_ref(), &awaited, patience).await?;
+        let name = self.kind.name();
+        Ok(listed.into_iter().map(|observed| Found { kind: name.to_owned(), observed }).collect())
+    }
+
+    /// What the list did not answer.
+    fn wanted(&self, listed: &BTreeSet<&str>, identities: &BTreeMap<OperationId, String>) -> Vec<Wanted> {
+        let mut wanted = Vec::new();
+        for (record, deletion) in &self.records {
+            let patience = self.left(deletion.map_or(record.since, |pending| pending.attempted));
+            let answered = listed.contains(record.id.as_str()) && (deletion.is_none() || patience.is_zero());
+            if !answered {
+                wanted.push(Wanted { id: record.id.clone(), patience, until_gone: deletion.is_some() });
+            }
+        }
+        for pending in &self.deleted {
+            let patience = self.left(pending.attempted);
+            wanted.extend(pending.begin.id.clone().map(|id| Wanted { id, patience, until_gone: true }));
+        }
+        for (pending, waits) in &self.created {
+            let id = pending.identified.as_ref().or_else(|| identities.get(&pending.begin.operation));
+            if let Some(id) = id.filter(|id| !listed.contains(id.as_str())) {
+                wanted.push(Wanted { id: id.clone(), patience: self.patience(pending, *waits), until_gone: false });
+            }
+        }
+        wanted
     }
 }

@@ -180,6 +180,9 @@ pub struct Step {
     pub protect: bool,
     /// The operation that created the living resource.
     pub operation: Option<OperationId>,
+    /// The creation of an earlier run that is made once more, as it was: whatever became of it, there will be one thing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<OperationId>,
     /// True when its record must be written although nothing else happens.
     pub rewrites_record: bool,
     /// Operations of earlier runs on what lives here, which are over once this step is.
@@ -282,6 +285,10 @@ pub struct Plan {
     pub never_happened: Vec<NeverHappened>,
     /// What a destroy leaves alone.
     pub kept: Vec<Kept>,
+    /// Operations of earlier runs of which it must be known what became of them, and nobody has waited to see it. Such a
+    /// plan cannot be applied: look again, and plan again ([`crate::observe::look_and_plan`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undecided: Vec<OperationId>,
     /// What a plan for a part of the deployment is not about.
     pub left_out: BTreeSet<Address>,
 }

@@ -6,10 +6,11 @@ use crate::apply::{Cancel, Limits, Outcome, Run, apply};
 use crate::diag::Diagnostic;
 use crate::event::{Emitted, Event};
 use crate::journal::{Clock, Journal};
-use crate::kind::{Effect, ErrorClass, Kind, KindError, Kinds, Observed, OnIdentifier, Readiness, Tags};
-use crate::observe::{Observations, ObserveOptions, observe};
+use crate::kind::{Effect, ErrorClass, Kind, KindError, Kinds, Observed, OnIdentifier, Readiness, Recovery, Tags};
+use crate::observe::{Observations, ObserveOptions, look_and_plan, observe};
 use crate::plan::{DestroyOptions, Plan, PlanOptions, plan, plan_destroy};
 use crate::resource::{Desired, Resource};
+use crate::state::State;
 use crate::value::{Output, Value};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -54,6 +55,8 @@ pub(crate) trait Flavor: Send + Sync + 'static {
     const HOLDS_DATA: bool = false;
     const HIDDEN: Duration = Duration::ZERO;
     const LOOKS_UNTIL_READY: u32 = 0;
+    const RECOVERY: Recovery = Recovery::Tags;
+    const READ_BATCH: usize = 1;
 }
 
 pub(crate) struct Net;
@@ -76,6 +79,25 @@ pub(crate) struct Disk;
 impl Flavor for Disk {
     const NAME: &'static str = "sim.disk";
     const HOLDS_DATA: bool = true;
+}
+
+/// Takes a client token, and hides what it makes for long.
+pub(crate) struct Gate;
+impl Flavor for Gate {
+    const NAME: &'static str = "sim.gate";
+    const HIDDEN: Duration = Duration::from_secs(40);
+    const RECOVERY: Recovery = Recovery::Token;
+    const LOOKS_UNTIL_READY: u32 = 1;
+    const READ_BATCH: usize = 10;
+}
+/// An entry in the first thing that it stands on, with which it goes; it has no tags.
+pub(crate) struct Entry;
+impl Flavor for Entry {
+    const NAME: &'static str = "sim.entry";
+    const PARENTS: Effect = Effect::ReplaceDeleteFirst;
+    const HIDDEN: Duration = Duration::from_secs(40);
+    const RECOVERY: Recovery = Recovery::Identity;
+    const READ_BATCH: usize = 10;
 }
 
 #[derive(Debug, Clone)]
@@ -170,7 +192,7 @@ impl<F: Flavor> Sim<F> {
                 (false, 0) => Readiness::Ready,
                 (false, left) => Readiness::Waiting(format!("{left} looks to go")),
             },
-            tags: Some(object.tags.clone()),
+            tags: (F::RECOVERY != Recovery::Identity).then(|| object.tags.clone()),
         }
     }
 }
@@ -183,6 +205,13 @@ impl<F: Flavor> Kind for Sim<F> {
     const VOLATILE_OUTPUTS: &'static [&'static str] = &["version"];
     const HOLDS_DATA: bool = F::HOLDS_DATA;
     const VISIBILITY: Duration = F::HIDDEN;
+    const RECOVERY: Recovery = F::RECOVERY;
+    const READ_BATCH: usize = F::READ_BATCH;
+
+    fn identity(&self, spec: &Spec) -> Option<String> {
+        let within = spec.parents.first().filter(|_| F::RECOVERY == Recovery::Identity)?;
+        Some(format!("{within}/{}", F::NAME))
+    }
 
     fn effect(&self, field: &str, _: &Spec, _: &Spec) -> Effect {
         match field {
@@ -209,16 +238,19 @@ impl<F: Flavor> Kind for Sim<F> {
         let (id, observed, lost) = {
             let mut inner = self.0.lock();
             Self::check_parents(&inner, spec)?;
-            if !inner.operations.insert(tags.operation.clone()) {
+            let again = !inner.operations.insert(tags.operation.clone());
+            if again && F::RECOVERY == Recovery::Tags {
                 inner.violations.push(format!("{} was created twice by one operation", tags.address));
             }
-            inner.made += 1;
-            let id = format!("{}-{}", F::NAME, inner.made);
+            let first = inner.objects.iter().find(|(_, object)| object.tags.operation == tags.operation);
+            let first = first.filter(|_| again).map(|(id, _)| id.clone());
+            inner.made += u64::from(first.is_none());
+            let id = first.or_else(|| self.identity(spec)).unwrap_or_else(|| format!("{}-{}", F::NAME, inner.made));
             let object = Object {
                 kind: F::NAME,
                 spec: spec.clone(),
                 tags: tags.clone(),
-                firm: F::PARENTS != Effect::InPlace,
+                firm: F::PARENTS != Effect::InPlace && F::RECOVERY != Recovery::Identity,
                 looks_until_ready: F::LOOKS_UNTIL_READY,
                 seen_from: Instant::now() + F::HIDDEN,
                 failed: false,
@@ -265,6 +297,7 @@ impl<F: Flavor> Kind for Sim<F> {
                 return Err(failure(ErrorClass::Terminal, &message));
             }
             inner.objects.remove(id);
+            inner.objects.retain(|other, _| !other.starts_with(&format!("{id}/")));
         }
         self.0.point().await;
         Ok(())
@@ -274,7 +307,10 @@ impl<F: Flavor> Kind for Sim<F> {
         self.0.call("list")?;
         let inner = self.0.lock();
         let ours = inner.objects.iter().filter(|(_, object)| {
-            object.kind == F::NAME && object.tags.deployment == *deployment && object.seen_from <= Instant::now()
+            F::RECOVERY != Recovery::Identity
+                && object.kind == F::NAME
+                && object.tags.deployment == *deployment
+                && object.seen_from <= Instant::now()
         });
         Ok(ours.map(|(id, object)| Self::observed(id, object)).collect())
     }
@@ -302,7 +338,9 @@ impl Site {
             .with(Sim::<Net>(world.clone(), PhantomData))
             .with(Sim::<Node>(world.clone(), PhantomData))
             .with(Sim::<Slot>(world.clone(), PhantomData))
-            .with(Sim::<Disk>(world.clone(), PhantomData));
+            .with(Sim::<Disk>(world.clone(), PhantomData))
+            .with(Sim::<Gate>(world.clone(), PhantomData))
+            .with(Sim::<Entry>(world.clone(), PhantomData));
         Self {
             world,
             kinds,
@@ -327,9 +365,18 @@ impl Site {
         observe(&self.deployment, &journal.state(), &self.kinds, now, &options).await.unwrap()
     }
 
+    async fn look_and_plan(
+        &self,
+        state: &State,
+        plan: impl Fn(&Observations) -> Result<Plan, Vec<Diagnostic>>,
+    ) -> Result<Plan, Vec<Diagnostic>> {
+        let (now, options) = (Timestamp::UNIX_EPOCH, ObserveOptions::default());
+        look_and_plan(&self.deployment, state, &self.kinds, now, &options, plan).await
+    }
+
     pub(crate) async fn plan(&self, journal: &Journal, resources: &[Resource]) -> Result<Plan, Vec<Diagnostic>> {
-        let seen = self.look(journal).await;
-        plan(&self.desired(resources), &journal.state(), &seen, &self.kinds, &PlanOptions::default())
+        let (state, desired) = (journal.state(), self.desired(resources));
+        self.look_and_plan(&state, |seen| plan(&desired, &state, seen, &self.kinds, &PlanOptions::default())).await
     }
 
     pub(crate) async fn apply(&self, journal: &Journal, plan: &Plan) -> Outcome {
@@ -354,8 +401,9 @@ impl Site {
     }
 
     pub(crate) async fn plan_destroy(&self, journal: &Journal, options: &DestroyOptions) -> Plan {
-        let seen = self.look(journal).await;
-        plan_destroy(&self.deployment, &journal.state(), &seen, &self.kinds, options).unwrap()
+        let state = journal.state();
+        let planned = |seen: &Observations| plan_destroy(&self.deployment, &state, seen, &self.kinds, options);
+        self.look_and_plan(&state, planned).await.unwrap()
     }
 
     pub(crate) async fn destroy(&self, options: &DestroyOptions) -> Outcome {

@@ -6,11 +6,11 @@ use crate::project::{Current, kinds};
 use crate::site::{Site, exit_of, runtime};
 use crate::view;
 use crate::view::plan::Shown;
-use forge_blueprints::Sources;
 use forge_engine::address::Address;
 use forge_engine::observe::Observations;
 use forge_engine::plan::{DestroyOptions, plan_destroy};
 use forge_engine::state::State;
+use std::cell::RefCell;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -38,19 +38,21 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let home = current.home(&setting.directory);
     let runtime = runtime()?;
     let site = Site::open(&home, &current.deployment, kinds(target, &home), "forge destroy")?;
-    let observations = runtime.block_on(site.look(true))?;
     let everything = arguments.modules.is_empty();
-    let present = present(&site.journal.state(), &observations);
-    for name in &arguments.modules {
-        known_name(name, &present, "module")?;
-    }
     let options = DestroyOptions {
         delete_data: arguments.delete_data,
         modules: (!everything).then(|| arguments.modules.iter().cloned().collect()),
     };
     let deployment = site.journal.deployment().clone();
-    let plan = plan_destroy(&deployment, &site.journal.state(), &observations, &site.kinds, &options)
-        .map_err(|findings| Failure::findings(Sources::default(), findings))?;
+    let seen_at = RefCell::new(Vec::new());
+    let planned = site.plan(|state, seen| {
+        *seen_at.borrow_mut() = present(state, seen);
+        plan_destroy(&deployment, state, seen, &site.kinds, &options)
+    });
+    let plan = runtime.block_on(planned)?;
+    for name in &arguments.modules {
+        known_name(name, &seen_at.borrow(), "module")?;
+    }
     view::plan::print(ui, &Shown { plan: &plan, notes: &[], refreshed: true, full: arguments.full });
     if plan.has_changes() && !arguments.yes && !ui.confirm("Delete it?")? {
         ui.say("nothing was done");

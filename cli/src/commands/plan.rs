@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::planning::{Intent, PlanArgs};
 use crate::project::{BlueprintArgs, Project, is_plan_only, kinds};
 use crate::saved::Saved;
-use crate::site::{look, read_state, runtime};
+use crate::site::{look_and_plan, read_state, runtime};
 use crate::view;
 use crate::view::plan::Shown;
 use std::path::PathBuf;
@@ -34,8 +34,8 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let kinds = kinds(expanded.target, &home);
     let state = read_state(&home, &expanded.name)?;
     let intent = Intent::of(&project, &expanded, &state, &arguments.plan)?;
-    let observations = runtime()?.block_on(look(&intent.desired.deployment, &state, &kinds, arguments.refresh))?;
-    let plan = intent.plan(&state, &observations, &kinds)?;
+    let (name, planned) = (&intent.desired.deployment, |seen: &_| intent.plan(&state, seen, &kinds));
+    let plan = runtime()?.block_on(look_and_plan(name, &state, &kinds, arguments.refresh, planned))?;
     view::plan::tell(ui, &expanded.notes);
     if is_plan_only(expanded.target) {
         let target = expanded.target;

@@ -63,8 +63,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
         current.save(&directory)?;
     }
     let site = Site::open(&home, &current.deployment, kinds(intent.target()?, &home), "forge up")?;
-    let observations = runtime.block_on(site.look(true))?;
-    let plan = intent.plan(&site.journal.state(), &observations, &site.kinds)?;
+    let plan = runtime.block_on(site.plan(|state, seen| intent.plan(state, seen, &site.kinds)))?;
     let (notes, full) = (&intent.notes, arguments.plan.full);
     view::plan::print(ui, &Shown { plan: &plan, notes, refreshed: true, full });
     let holds = saved.map_or(Ok(()), |saved| saved.still_holds(&plan));

@@ -1,36 +1,66 @@
-//! Calls into kinds: slots, deadlines, retries, and waits.
+//! Calls into kinds: slots, rate limits, deadlines, retries, and waits.
+//!
+//! A call that changes something is announced in the journal once its turn has come, and not before: the announcement's
+//! time is where the window begins in which a provider may hide what the call has made, and a queue can be long.
 
-use super::step::{Executor, StepError};
+use super::step::{Executor, StepError, Work};
 use crate::address::OperationId;
 use crate::event::Event;
-use crate::kind::{AnyKind, ErrorClass, KindError, Observed, Readiness, Tags};
-use crate::pace::Tries;
-use crate::plan::Step;
+use crate::gate::Pass;
+use crate::kind::{AnyKind, ErrorClass, KindError, Observed, Readiness, Recovery, Tags};
+use crate::pace::{POLL, Tries};
 use crate::state::Entry;
 use serde_json::Value as Json;
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
-use tokio::time::{Instant, sleep, timeout};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
-/// Whether a failed call has changed anything.
+/// A call that failed for good.
 pub(super) struct CallFailed {
     pub(super) error: KindError,
-    /// True when the provider has certainly refused it.
+    /// True when the provider has certainly refused it, each time: nothing has changed.
     pub(super) refused: bool,
 }
 
+/// What is written down before a call.
+pub(super) struct Announcement<'o> {
+    pub(super) operation: &'o OperationId,
+    /// Before the first try. Each further one is announced as such.
+    pub(super) first: Entry,
+}
+
 impl Executor<'_> {
-    /// One call, in a slot, with a deadline.
-    async fn once<T>(&self, call: impl Future<Output = Result<T, KindError>>) -> Result<T, KindError> {
-        let Ok(_slot) = self.slots.acquire().await else {
-            return Err(KindError::terminal("the run is over"));
+    /// Waits for the turn of an operation's first call. Nobody has begun anything by then, so that a soft stop ends it.
+    pub(super) async fn turn(&self, work: &Work<'_>, kind: &dyn AnyKind) -> Result<Pass<'_>, StepError> {
+        let pass = tokio::select! {
+            biased;
+            () = self.run.cancel.raised() => return Err(StepError::Stopped),
+            pass = self.gate.enter(kind, work.urgency) => pass,
         };
+        self.begun(work);
+        Ok(pass)
+    }
+
+    /// One call, in its turn, with a deadline.
+    async fn once<T>(
+        &self,
+        work: &Work<'_>,
+        kind: &dyn AnyKind,
+        call: impl Future<Output = Result<T, KindError>>,
+    ) -> Result<T, KindError> {
+        let pass = self.gate.enter(kind, work.urgency).await;
+        self.send(pass, call).await
+    }
+
+    /// Makes a call, if this is still the only one at work.
+    pub(super) async fn send<T>(
+        &self,
+        pass: Pass<'_>,
+        call: impl Future<Output = Result<T, KindError>>,
+    ) -> Result<T, KindError> {
         self.only_owner().await;
-        let deadline = self.run.limits.call_deadline;
-        timeout(deadline, call).await.unwrap_or_else(|_| {
-            let message = format!("there was no answer within {} s", deadline.as_secs());
-            Err(KindError { class: ErrorClass::Transient, message, help: None, source: None })
-        })
+        pass.call(self.run.limits.call_deadline, call).await
     }
 
     /// Returns if this is still the only one at work. If not, nothing may be called or concluded any more: everything
@@ -46,11 +76,11 @@ impl Executor<'_> {
     ///
     /// # Errors
     /// The error itself, when it must not be.
-    async fn pause(&self, step: &Step, tries: &mut Tries, error: KindError) -> Result<(), KindError> {
+    pub(super) async fn pause(&self, work: &Work<'_>, tries: &mut Tries, error: KindError) -> Result<(), KindError> {
         let cancel = self.run.cancel;
         let Some(pause) = tries.again(&error).filter(|_| !cancel.is_raised()) else { return Err(error) };
         self.emit(Event::Retrying {
-            address: step.address.clone(),
+            address: work.step.address.clone(),
             failures: tries.failures,
             after_ms: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
             class: error.class,
@@ -62,37 +92,64 @@ impl Executor<'_> {
         }
     }
 
-    /// A call that may be repeated as it is. With an operation, each repetition is noted before it is made.
-    pub(super) async fn repeatable<T, F: Future<Output = Result<T, KindError>>>(
+    /// A look, repeated as it is when it fails.
+    pub(super) async fn look<T, F: Future<Output = Result<T, KindError>>>(
         &self,
-        step: &Step,
-        operation: Option<&OperationId>,
+        work: &Work<'_>,
+        kind: &dyn AnyKind,
         call: impl Fn() -> F,
     ) -> Result<T, StepError> {
         let mut tries = Tries::new(self.run.limits.retry);
         loop {
-            match self.once(call()).await {
+            match self.once(work, kind, call()).await {
                 Ok(value) => return Ok(value),
-                Err(error) => self.pause(step, &mut tries, error).await?,
-            }
-            if let Some(operation) = operation {
-                self.retried(operation).await?;
+                Err(error) => self.pause(work, &mut tries, error).await?,
             }
         }
     }
 
-    async fn retried(&self, operation: &OperationId) -> Result<(), StepError> {
-        Ok(self.run.journal.append_durably(Entry::Retried { operation: operation.clone() }).await?)
+    /// A change that may be repeated as it is.
+    pub(super) async fn change<T, F: Future<Output = Result<T, KindError>>>(
+        &self,
+        work: &Work<'_>,
+        kind: &dyn AnyKind,
+        announcement: Announcement<'_>,
+        call: impl Fn() -> F,
+    ) -> Result<Result<T, CallFailed>, StepError> {
+        let mut tries = Tries::new(self.run.limits.retry);
+        let Announcement { operation, first } = announcement;
+        let mut pass = self.turn(work, kind).await?;
+        self.run.journal.append_durably(first).await?;
+        let mut doubt = false;
+        loop {
+            let error = match self.send(pass, call()).await {
+                Ok(value) => return Ok(Ok(value)),
+                Err(error) => error,
+            };
+            doubt |= error.class == ErrorClass::Transient;
+            if let Err(error) = self.pause(work, &mut tries, error).await {
+                return Ok(Err(CallFailed { error, refused: !doubt }));
+            }
+            pass = self.again(work, kind, operation).await?;
+        }
+    }
+
+    /// Waits for the turn of a further try, and announces it.
+    async fn again(&self, work: &Work<'_>, kind: &dyn AnyKind, operation: &OperationId) -> Result<Pass<'_>, StepError> {
+        let pass = self.gate.enter(kind, work.urgency).await;
+        self.run.journal.append_durably(Entry::Retried { operation: operation.clone() }).await?;
+        Ok(pass)
     }
 
     /// Creates a resource once and only once. After a failure that may hide a success, what was created is looked for
-    /// before it is tried again: not every provider knows that both tries mean the same.
+    /// before it is tried again, unless the kind says that both tries mean the same.
     pub(super) async fn create_once(
         &self,
-        step: &Step,
+        work: &Work<'_>,
         kind: &dyn AnyKind,
         spec: &Json,
         tags: &Tags,
+        announcement: Announcement<'_>,
     ) -> Result<Result<Observed, CallFailed>, StepError> {
         let identified = Mutex::new(None);
         let on_identifier = |id: &str| {
@@ -101,8 +158,13 @@ impl Executor<'_> {
         };
         let known_id = || identified.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut tries = Tries::new(self.run.limits.retry);
+        // Of a creation of an earlier run that is repeated, nobody knows what became of it.
+        let mut doubt = matches!(announcement.first, Entry::Retried { .. });
+        let mut pass = self.turn(work, kind).await?;
+        self.run.journal.append_durably(announcement.first).await?;
         loop {
-            let error = match self.once(kind.create(spec, tags, &on_identifier)).await {
+            let call = kind.create(spec, tags, &on_identifier);
+            let error = match self.send(pass, call).await {
                 Ok(observed) => {
                     if known_id().as_ref() != Some(&observed.id) {
                         on_identifier(&observed.id);
@@ -111,46 +173,60 @@ impl Executor<'_> {
                 }
                 Err(error) => error,
             };
-            let open = error.class == ErrorClass::Transient;
-            if let Err(error) = self.pause(step, &mut tries, error).await {
-                let refused = !open && known_id().is_none();
-                return Ok(Err(CallFailed { error, refused }));
+            doubt |= error.class == ErrorClass::Transient;
+            if let Err(error) = self.pause(work, &mut tries, error).await {
+                return Ok(Err(CallFailed { error, refused: !doubt && known_id().is_none() }));
             }
-            if let Some(id) = known_id() {
-                if let Some(observed) = self.repeatable(step, None, || kind.read(&id)).await? {
+            // Part of it is done when it has an identifier.
+            if (doubt || known_id().is_some()) && kind.recovery() == Recovery::Tags {
+                if let Some(observed) = self.made(work, kind, tags, known_id()).await? {
+                    if known_id().is_none() {
+                        on_identifier(&observed.id);
+                    }
                     return Ok(Ok(observed));
                 }
-            } else if open && let Some(observed) = self.find(step, kind, tags).await? {
-                on_identifier(&observed.id);
-                return Ok(Ok(observed));
+                doubt = false;
             }
-            self.retried(&tags.operation).await?;
+            pass = self.again(work, kind, &tags.operation).await?;
         }
     }
 
     /// Looks for what an operation has made, for as long as the provider may hide it.
-    async fn find(&self, step: &Step, kind: &dyn AnyKind, tags: &Tags) -> Result<Option<Observed>, StepError> {
+    async fn made(
+        &self,
+        work: &Work<'_>,
+        kind: &dyn AnyKind,
+        tags: &Tags,
+        known_id: Option<String>,
+    ) -> Result<Option<Observed>, StepError> {
         let start = Instant::now();
         for look in 0.. {
             let left = kind.visibility().saturating_sub(start.elapsed());
-            let listed = self.repeatable(step, None, || kind.list(&tags.deployment)).await?;
-            let ours =
-                |observed: &Observed| observed.tags.as_ref().is_some_and(|found| found.operation == tags.operation);
-            let found = listed.into_iter().find(ours);
+            let found = match &known_id {
+                Some(id) => self.look(work, kind, || kind.read(id)).await?,
+                None => {
+                    let listed = self.look(work, kind, || kind.list(&tags.deployment)).await?;
+                    let ours = |observed: &Observed| {
+                        observed.tags.as_ref().is_some_and(|found| found.operation == tags.operation)
+                    };
+                    listed.into_iter().find(ours)
+                }
+            };
             if found.is_some() || left.is_zero() {
                 return Ok(found);
             }
-            sleep(self.run.limits.poll.pause(look).min(left)).await;
+            sleep(POLL.pause(look).min(left)).await;
         }
         Ok(None)
     }
 
-    /// Waits until a resource can be used.
+    /// Waits until a resource can be used, which usually takes `usual`.
     pub(super) async fn until_ready(
         &self,
-        step: &Step,
+        work: &Work<'_>,
         kind: &dyn AnyKind,
         mut observed: Observed,
+        usual: Duration,
     ) -> Result<Observed, StepError> {
         let start = Instant::now();
         let mut shown = String::new();
@@ -158,55 +234,92 @@ impl Executor<'_> {
             let message = match observed.readiness {
                 Readiness::Ready => return Ok(observed),
                 Readiness::Failed(why) => {
-                    let help = "run the command again: it will be replaced".to_owned();
-                    return Err(StepError::new(format!("it exists, but has failed: {why}")).help(help));
+                    return Err(StepError::Broken { id: observed.id, why });
                 }
                 Readiness::Waiting(message) => message,
             };
-            if start.elapsed() >= kind.ready_deadline() {
+            let left = kind.ready_deadline().saturating_sub(start.elapsed());
+            if left.is_zero() {
                 let seconds = kind.ready_deadline().as_secs();
                 return Err(StepError::new(format!("it is not ready after {seconds} s, still waiting for: {message}"))
                     .help("run the command again to go on waiting"));
             }
             if message != shown {
-                self.progress(step, &message);
+                self.progress(work, &message);
                 shown.clone_from(&message);
             }
-            sleep(self.run.limits.poll.pause(look)).await;
-            let id = observed.id.clone();
-            let seen = self.repeatable(step, None, || kind.read(&id)).await?;
+            let pause = self.run.limits.poll.pause(look, start.elapsed(), usual).min(left);
+            let seen = self.read_after(work, kind, &observed.id, pause).await?;
             observed.readiness = Readiness::Waiting(message);
             match seen {
                 Some(seen) => observed = seen,
                 // Fresh things may be hidden for a while.
                 None if start.elapsed() < kind.visibility() => {}
-                None => return Err(StepError::new(format!("{id} disappeared while forge waited for it"))),
+                None => {
+                    let id = observed.id;
+                    return Err(StepError::new(format!("{id} disappeared while forge waited for it")));
+                }
             }
         }
         Ok(observed)
     }
 
-    /// Waits until a resource is gone.
-    pub(super) async fn until_gone(&self, step: &Step, kind: &dyn AnyKind, id: &str) -> Result<(), StepError> {
+    /// Waits until a fresh resource shows, or can no longer be hidden.
+    pub(super) async fn until_shown(&self, work: &Work<'_>, kind: &dyn AnyKind, id: &str) -> Result<(), StepError> {
         let start = Instant::now();
         for look in 0.. {
-            if self.repeatable(step, None, || kind.read(id)).await?.is_none() {
+            let left = kind.visibility().saturating_sub(start.elapsed());
+            if self.read_after(work, kind, id, Duration::ZERO).await?.is_some() || left.is_zero() {
+                break;
+            }
+            sleep(POLL.pause(look).min(left)).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until a resource is gone.
+    pub(super) async fn until_gone(&self, work: &Work<'_>, kind: &dyn AnyKind, id: &str) -> Result<(), StepError> {
+        let (start, usual) = (Instant::now(), kind.typical().delete);
+        // Where one call answers for many, it is worth a moment to see who else asks.
+        let mut pause = if kind.read_batch() > 1 { self.run.limits.poll.first } else { Duration::ZERO };
+        for look in 0.. {
+            if self.read_after(work, kind, id, pause).await?.is_none() {
                 return Ok(());
             }
-            if start.elapsed() >= kind.ready_deadline() {
+            let left = kind.ready_deadline().saturating_sub(start.elapsed());
+            if left.is_zero() {
                 let seconds = kind.ready_deadline().as_secs();
                 return Err(StepError::new(format!("it is not gone after {seconds} s"))
                     .help("run the command again to go on waiting"));
             }
             if look == 1 {
-                self.progress(step, "being deleted");
+                self.progress(work, "being deleted");
             }
-            sleep(self.run.limits.poll.pause(look)).await;
+            pause = self.run.limits.poll.pause(look, start.elapsed(), usual).min(left);
         }
         Ok(())
     }
 
-    fn progress(&self, step: &Step, message: &str) {
-        self.emit(Event::StepProgress { address: step.address.clone(), message: message.to_owned() });
+    /// Reads a resource, after the pause at the latest.
+    async fn read_after(
+        &self,
+        work: &Work<'_>,
+        kind: &dyn AnyKind,
+        id: &str,
+        pause: Duration,
+    ) -> Result<Option<Observed>, StepError> {
+        let mut tries = Tries::new(self.run.limits.retry);
+        let mut pause = pause;
+        loop {
+            match self.read(kind, id, work.urgency, pause).await {
+                Ok(observed) => return Ok(observed),
+                Err(error) => self.pause(work, &mut tries, error).await?,
+            }
+            pause = Duration::ZERO;
+        }
+    }
+
+    fn progress(&self, work: &Work<'_>, message: &str) {
+        self.emit(Event::StepProgress { address: work.step.address.clone(), message: message.to_owned() });
     }
 }

@@ -1,26 +1,48 @@
 //! What each part of a step does.
 
 use super::Run;
-use super::calls::CallFailed;
+use super::calls::{Announcement, CallFailed};
+use super::reads::Reader;
 use crate::address::OperationId;
+use crate::event::Event;
+use crate::gate::{Gate, Urgency};
 use crate::journal::JournalError;
-use crate::kind::{AnyKind, Effect, ErrorClass, KindError, Observed, Tags};
+use crate::kind::{AnyKind, Effect, ErrorClass, KindError, Observed, Readiness, Tags};
 use crate::plan::{Gone, Part, Plan, Step};
 use crate::state::{Begin, Call, Entry, Record, spec_hash};
 use crate::value::Output;
 use jiff::Timestamp;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
-use tokio::sync::Semaphore;
+use std::sync::OnceLock;
 use tokio::time::Instant;
 
 /// Walks one plan.
 pub(super) struct Executor<'a> {
     pub(super) run: &'a Run<'a>,
     pub(super) plan: &'a Plan,
-    /// One for each call that may be in flight.
-    pub(super) slots: Semaphore,
+    pub(super) gate: Gate,
+    pub(super) reader: Reader,
     pub(super) started: Instant,
+}
+
+/// An operation of the plan, being done.
+pub(super) struct Work<'a> {
+    pub(super) step: &'a Step,
+    pub(super) part: Part,
+    pub(super) urgency: Urgency,
+    /// When it was its turn.
+    began: OnceLock<Instant>,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(step: &'a Step, part: Part, urgency: Urgency) -> Self {
+        Self { step, part, urgency, began: OnceLock::new() }
+    }
+
+    pub(super) fn took(&self) -> std::time::Duration {
+        self.began.get().map(Instant::elapsed).unwrap_or_default()
+    }
 }
 
 /// What an operation has done.
@@ -38,6 +60,12 @@ pub(super) enum StepError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Kind(#[from] KindError),
+    /// Before anything had begun.
+    #[error("the run was stopped")]
+    Stopped,
+    /// What was to become ready never will.
+    #[error("it exists, but has failed: {why}")]
+    Broken { id: String, why: String },
     #[error("{message}")]
     Other { message: String, help: Option<String> },
 }
@@ -57,10 +85,28 @@ impl StepError {
     /// What to do about it.
     pub(super) fn advice(&self) -> Option<String> {
         match self {
-            Self::Kind(error) => error.help.clone(),
+            Self::Kind(error) => error.help.clone().or_else(|| advice(error.class)),
             Self::Other { help, .. } => help.clone(),
-            Self::Journal(_) => None,
+            Self::Broken { .. } => Some("run the command again: it will be replaced".to_owned()),
+            Self::Journal(_) | Self::Stopped => None,
         }
+    }
+}
+
+/// What to do about an error for which its kind knows no better.
+fn advice(class: ErrorClass) -> Option<String> {
+    match class {
+        ErrorClass::Capacity => Some(
+            "the provider has none of these to give now: ask for another zone or type, reserve some, or try again later"
+                .to_owned(),
+        ),
+        ErrorClass::Throttled => {
+            Some("something else uses up what the provider allows; run the command again to go on".to_owned())
+        }
+        ErrorClass::Transient => {
+            Some("run the command again: it looks what became of this first, and goes on".to_owned())
+        }
+        ErrorClass::NotYetVisible | ErrorClass::Terminal => None,
     }
 }
 
@@ -74,22 +120,32 @@ pub(super) fn call_of(part: Part) -> Option<Call> {
 }
 
 impl Executor<'_> {
-    pub(super) async fn part(&self, step: &Step, part: Part) -> Result<Done, StepError> {
-        if part != Part::Delete {
+    pub(super) async fn part(&self, work: &Work<'_>) -> Result<Done, StepError> {
+        let step = work.step;
+        if work.part != Part::Delete {
             self.forget_gone(step).await?;
         }
         self.moved(step).await?;
-        if part == Part::Forget {
+        if work.part == Part::Forget {
+            self.begun(work);
             return Ok(Done { call: None, id: step.id.clone() });
         }
         let unknown = || StepError::new(format!("this forge does not know the kind {}", step.kind));
         let kind = self.run.kinds.get(&step.kind).ok_or_else(unknown)?.as_ref();
-        match part {
-            Part::Adopt => self.adopt(step, kind).await,
-            Part::Create => self.create(step, kind).await,
-            Part::Update => self.update(step, kind).await,
-            Part::Delete => self.delete(step, kind).await,
+        match work.part {
+            Part::Adopt => self.adopt(work, kind).await,
+            Part::Create => self.create(work, kind).await,
+            Part::Update => self.update(work, kind).await,
+            Part::Delete => self.delete(work, kind).await,
             Part::Keep | Part::Forget => Ok(Done::default()),
+        }
+    }
+
+    /// Tells that an operation's turn has come.
+    pub(super) fn begun(&self, work: &Work<'_>) {
+        if work.began.set(Instant::now()).is_ok() {
+            let (address, kind, action) = (work.step.address.clone(), work.step.kind.clone(), work.step.action);
+            self.emit(Event::StepStarted { address, kind, action, call: call_of(work.part) });
         }
     }
 
@@ -125,37 +181,75 @@ impl Executor<'_> {
         Ok(self.run.journal.append(Entry::Moved { from, to, kind, id }).await?)
     }
 
-    async fn adopt(&self, step: &Step, kind: &dyn AnyKind) -> Result<Done, StepError> {
+    async fn adopt(&self, work: &Work<'_>, kind: &dyn AnyKind) -> Result<Done, StepError> {
+        let step = work.step;
         let spec = self.desired(step, Some(kind))?;
         let id = living(step)?;
+        drop(self.turn(work, kind).await?);
         let vanished = || StepError::new(format!("{id} has disappeared since the plan was made"));
-        let observed = self.repeatable(step, None, || kind.read(&id)).await?.ok_or_else(vanished)?;
-        let observed = self.until_ready(step, kind, observed).await?;
+        let observed = self.look(work, kind, || kind.read(&id)).await?.ok_or_else(vanished)?;
+        let observed = self.until_ready(work, kind, observed, kind.typical().create).await?;
         self.recorded(step, spec, observed.outputs, step.settles.clone()).await?;
         Ok(Done { call: None, id: Some(id) })
     }
 
-    async fn create(&self, step: &Step, kind: &dyn AnyKind) -> Result<Done, StepError> {
+    async fn create(&self, work: &Work<'_>, kind: &dyn AnyKind) -> Result<Done, StepError> {
+        let step = work.step;
         let spec = self.desired(step, Some(kind))?;
-        let operation = self.begin(step, Call::Create, Some(&spec)).await?;
-        let tags = self.tags(step, operation.clone());
-        let observed = match self.create_once(step, kind, &spec, &tags).await? {
-            Ok(observed) => observed,
-            Err(CallFailed { error, refused }) => {
-                if refused {
-                    self.never_happened(&operation, &error).await?;
-                }
-                return Err(error.into());
+        if let Some(operation) = &step.repeats {
+            let again = Entry::Retried { operation: operation.clone() };
+            match self.create_as(work, kind, &spec, operation, again).await {
+                Err(StepError::Broken { id, .. }) => self.discard(work, kind, &spec, operation, &id).await?,
+                done => return done,
             }
+        }
+        let (operation, first) = self.begin(step, Call::Create, None, Some(&spec));
+        self.create_as(work, kind, &spec, &operation, first).await
+    }
+
+    async fn create_as(
+        &self,
+        work: &Work<'_>,
+        kind: &dyn AnyKind,
+        spec: &Json,
+        operation: &OperationId,
+        first: Entry,
+    ) -> Result<Done, StepError> {
+        let (step, tags) = (work.step, self.tags(work.step, operation.clone()));
+        let announcement = Announcement { operation, first };
+        let observed = match self.create_once(work, kind, spec, &tags, announcement).await? {
+            Ok(observed) => observed,
+            Err(failed) => return Err(self.closed(operation, failed).await?.into()),
         };
-        let observed = self.until_ready(step, kind, observed).await?;
+        let observed = self.until_ready(work, kind, observed, kind.typical().create).await?;
         let id = observed.id.clone();
-        let record = self.record(step, spec, &observed, operation.clone());
-        self.end(operation, Some(record), Vec::new()).await?;
+        let record = self.record(step, spec.clone(), &observed, operation.clone());
+        self.end(operation.clone(), Some(record), Vec::new()).await?;
         Ok(Done { call: Some(Call::Create), id: Some(id) })
     }
 
-    async fn update(&self, step: &Step, kind: &dyn AnyKind) -> Result<Done, StepError> {
+    /// Removes what an earlier run has made and what never became ready: repeating its creation has only brought it to
+    /// light. Had it shown itself in time, the plan would have replaced it.
+    async fn discard(
+        &self,
+        work: &Work<'_>,
+        kind: &dyn AnyKind,
+        spec: &Json,
+        creation: &OperationId,
+        id: &str,
+    ) -> Result<(), StepError> {
+        let readiness = Readiness::Ready;
+        let (outputs, fields) = (BTreeMap::new(), BTreeMap::new());
+        let broken = Observed { id: id.to_owned(), outputs, spec: fields, readiness, tags: None };
+        let record = self.record(work.step, spec.clone(), &broken, creation.clone());
+        self.end(creation.clone(), Some(record), Vec::new()).await?;
+        // That it does not show would mean nothing as long as it may be hidden.
+        self.until_shown(work, kind, id).await?;
+        self.remove(work, kind, id, Vec::new()).await
+    }
+
+    async fn update(&self, work: &Work<'_>, kind: &dyn AnyKind) -> Result<Done, StepError> {
+        let step = work.step;
         let spec = self.desired(step, Some(kind))?;
         let id = living(step)?;
         let creation = step.operation.clone().unwrap_or_else(self.run.new_operation);
@@ -164,33 +258,51 @@ impl Executor<'_> {
             self.recorded(step, before, step.outputs.clone(), vec![creation.clone()]).await?;
         }
         if !really_changes(step, kind, &spec)? && !step.retags {
+            self.begun(work);
             self.recorded(step, spec, step.outputs.clone(), step.settles.clone()).await?;
             return Ok(Done { call: None, id: Some(id) });
         }
-        let operation = self.begin(step, Call::Update, Some(&spec)).await?;
+        let (operation, first) = self.begin(step, Call::Update, Some(&id), Some(&spec));
         let tags = self.tags(step, creation.clone());
         let call = || kind.update(&id, step.before.as_ref(), &spec, &tags);
         // However it fails, part of it may have been done: it stays pending.
-        let observed = self.repeatable(step, Some(&operation), call).await?;
-        let observed = self.until_ready(step, kind, observed).await?;
+        let announcement = Announcement { operation: &operation, first };
+        let observed = self.change(work, kind, announcement, call).await?.map_err(|failed| failed.error)?;
+        let observed = self.until_ready(work, kind, observed, kind.typical().update).await?;
         let record = self.record(step, spec, &observed, creation);
         self.end(operation, Some(record), step.settles.clone()).await?;
         Ok(Done { call: Some(Call::Update), id: Some(observed.id) })
     }
 
-    async fn delete(&self, step: &Step, kind: &dyn AnyKind) -> Result<Done, StepError> {
-        let id = living(step)?;
-        let operation = self.begin(step, Call::Delete, None).await?;
-        match self.repeatable(step, Some(&operation), || kind.delete(&id)).await {
-            Err(StepError::Kind(error)) if error.class != ErrorClass::Transient => {
-                self.never_happened(&operation, &error).await?;
-                return Err(error.into());
-            }
-            result => result?,
-        }
-        self.until_gone(step, kind, &id).await?;
-        self.end(operation, None, step.settles.clone()).await?;
+    async fn delete(&self, work: &Work<'_>, kind: &dyn AnyKind) -> Result<Done, StepError> {
+        let id = living(work.step)?;
+        self.remove(work, kind, &id, work.step.settles.clone()).await?;
         Ok(Done { call: Some(Call::Delete), id: Some(id) })
+    }
+
+    async fn remove(
+        &self,
+        work: &Work<'_>,
+        kind: &dyn AnyKind,
+        id: &str,
+        settles: Vec<OperationId>,
+    ) -> Result<(), StepError> {
+        let (operation, first) = self.begin(work.step, Call::Delete, Some(id), None);
+        let announcement = Announcement { operation: &operation, first };
+        if let Err(failed) = self.change(work, kind, announcement, || kind.delete(id)).await? {
+            return Err(self.closed(&operation, failed).await?.into());
+        }
+        self.until_gone(work, kind, id).await?;
+        self.end(operation, None, settles).await
+    }
+
+    /// Closes an operation that was refused; one that may have done something stays open.
+    async fn closed(&self, operation: &OperationId, failed: CallFailed) -> Result<KindError, StepError> {
+        if failed.refused {
+            let entry = Entry::Failed { operation: operation.clone(), reason: failed.error.message.clone() };
+            self.run.journal.append(entry).await?;
+        }
+        Ok(failed.error)
     }
 
     /// The specification to apply, with everything in it known.
@@ -211,21 +323,21 @@ impl Executor<'_> {
         }
     }
 
-    async fn begin(&self, step: &Step, call: Call, spec: Option<&Json>) -> Result<OperationId, StepError> {
+    /// A new operation, and how it begins.
+    fn begin(&self, step: &Step, call: Call, id: Option<&str>, spec: Option<&Json>) -> (OperationId, Entry) {
         let operation = (self.run.new_operation)();
         let begin = Begin {
             operation: operation.clone(),
             address: step.address.clone(),
             kind: step.kind.clone(),
             call,
-            id: if call == Call::Create { None } else { step.id.clone() },
+            id: id.map(str::to_owned),
             spec: spec.cloned(),
             spec_hash: spec.map(spec_hash),
             dependencies: step.dependencies.clone(),
             protect: step.protect,
         };
-        self.run.journal.begin(begin).await?;
-        Ok(operation)
+        (operation, Entry::Begin(Box::new(begin)))
     }
 
     async fn end(
@@ -235,11 +347,6 @@ impl Executor<'_> {
         settles: Vec<OperationId>,
     ) -> Result<(), StepError> {
         Ok(self.run.journal.append(Entry::End { operation, record: record.map(Box::new), settles }).await?)
-    }
-
-    async fn never_happened(&self, operation: &OperationId, error: &KindError) -> Result<(), StepError> {
-        let entry = Entry::Failed { operation: operation.clone(), reason: error.message.clone() };
-        Ok(self.run.journal.append(entry).await?)
     }
 
     /// Writes down what lives at the step's address.

@@ -8,7 +8,7 @@ use crate::state::Call;
 use proptest::prelude::*;
 use serde_json::json;
 
-const EVERYTHING: DestroyOptions = DestroyOptions { delete_data: true, modules: None };
+pub(super) const EVERYTHING: DestroyOptions = DestroyOptions { delete_data: true, modules: None };
 
 fn stack() -> Vec<Resource> {
     vec![
@@ -34,7 +34,7 @@ fn census(site: &Site) -> Vec<(String, String, u64, String)> {
     site.census().into_iter().map(|(address, kind, size, zone)| (address, kind.to_owned(), size, zone)).collect()
 }
 
-fn run<'a>(site: &'a Site, journal: &'a Journal) -> Run<'a> {
+pub(super) fn run<'a>(site: &'a Site, journal: &'a Journal) -> Run<'a> {
     Run {
         journal,
         kinds: &site.kinds,
@@ -102,7 +102,7 @@ async fn what_passes_is_tried_again_and_told() {
         .collect();
     assert_eq!(
         retries,
-        [(1, 200, ErrorClass::Throttled), (2, 400, ErrorClass::NotYetVisible), (1, 200, ErrorClass::Transient)]
+        [(1, 200, ErrorClass::Throttled), (2, 500, ErrorClass::NotYetVisible), (1, 200, ErrorClass::Transient)]
     );
 }
 
@@ -175,8 +175,7 @@ async fn runs_can_be_spawned() {
     let site = Site::new();
     let journal = site.journal();
     let plan = site.plan(&journal, &stack()[..1]).await.unwrap();
-    let (state, options, now) =
-        (journal.state(), crate::observe::ObserveOptions::default(), jiff::Timestamp::UNIX_EPOCH);
+    let (state, options, now) = (journal.state(), ObserveOptions::default(), Timestamp::UNIX_EPOCH);
     spawnable(crate::observe::observe(&site.deployment, &state, &site.kinds, now, &options)).await.unwrap();
     spawnable(apply(&plan, &run(&site, &journal))).await.unwrap();
 }
@@ -216,7 +215,7 @@ async fn what_a_destroy_keeps_is_not_left_behind() {
 }
 
 /// After a crash anywhere: the next run converges, the one after has nothing to do, and destroy leaves nothing.
-async fn recovers(site: &Site, desired: &[Resource]) {
+pub(super) async fn recovers(site: &Site, desired: &[Resource]) {
     let outcome = site.up(desired).await;
     assert!(outcome.is_complete(), "{outcome:?}");
     assert_eq!(census(site), expected(desired));
@@ -348,7 +347,7 @@ proptest! {
 /// Cuts bytes off the journal's end, more than a crash could: what is lost must be found by its tags.
 async fn tear(site: &Site, bytes: usize) {
     // Without a record nothing says that a provider may be hiding something yet.
-    sleep(Duration::from_secs(5)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
     let path = site.directory.path().join("journal.jsonl");
     let text = std::fs::read(&path).unwrap();
     let header = text.iter().position(|byte| *byte == b'\n').unwrap() + 1;

@@ -3,7 +3,7 @@
 use super::order::operations;
 use super::part::is_named;
 use super::survey::{Source, Survey, Thing, survey};
-use super::up::{delete, forget, protected, unknown_kind};
+use super::up::{delete, forget, protected, undecided, unknown_kind};
 use super::{Action, Kept, Plan, Purpose, SCHEMA, Step};
 use crate::address::{Address, Deployment};
 use crate::diag::Diagnostic;
@@ -34,7 +34,7 @@ pub fn plan_destroy(
     kinds: &Kinds,
     options: &DestroyOptions,
 ) -> Result<Plan, Vec<Diagnostic>> {
-    let Survey { things, never_happened } = survey(state, observations);
+    let Survey { things, never_happened, open } = survey(state, observations);
     let things: Vec<Thing<'_>> = things.into_values().flatten().collect();
     let selected = select(&things, options.modules.as_ref());
     let staying = staying(&things, &selected, kinds, options.delete_data);
@@ -71,6 +71,7 @@ pub fn plan_destroy(
         steps,
         never_happened,
         kept,
+        undecided: undecided(open),
         left_out,
     })
 }

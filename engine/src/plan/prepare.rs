@@ -21,6 +21,13 @@ pub(super) struct Prepared {
     pub(super) stand_in: Option<Json>,
 }
 
+impl Prepared {
+    /// All of it, when nothing in it is unknown.
+    pub(super) fn known(&self) -> Option<&Json> {
+        self.stand_in.as_ref().filter(|_| self.fields.values().all(Value::is_known))
+    }
+}
+
 /// Prepares `spec`.
 ///
 /// # Errors

@@ -3,10 +3,10 @@
 use super::NeverHappened;
 use crate::address::{Address, OperationId};
 use crate::kind::Observed;
-use crate::observe::Observations;
+use crate::observe::{Found, Observations};
 use crate::state::{Call, Pending, Record, State};
 use serde_json::Value as Json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// How a thing is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,41 +137,70 @@ impl<'a> Thing<'a> {
 pub(super) struct Survey<'a> {
     pub(super) things: BTreeMap<Address, Vec<Thing<'a>>>,
     pub(super) never_happened: Vec<NeverHappened>,
+    /// Creations that were cut off and whose result may still show.
+    pub(super) open: BTreeMap<Address, Vec<&'a Pending>>,
 }
 
 pub(super) fn survey<'a>(state: &'a State, observations: &'a Observations) -> Survey<'a> {
     let mut things: Vec<Thing<'a>> = Vec::new();
     things.extend(state.records.iter().map(|(address, record)| Thing::recorded(address, record, Source::Recorded)));
     things.extend(state.superseded.iter().map(|old| Thing::recorded(&old.address, &old.record, Source::Superseded)));
-    let mut never_happened = Vec::new();
+    let (mut never_happened, mut open) = (Vec::new(), BTreeMap::<_, Vec<_>>::new());
+    let made = made(state, observations);
     for pending in state.pending.values().filter(|pending| pending.begin.call == Call::Create) {
-        let found = observations.found.iter().find(|found| found.made_by(&pending.begin));
-        let id = pending.identified.as_deref().or(found.map(|found| found.observed.id.as_str()));
-        match id {
-            Some(id) => things.push(Thing::begun(pending, id)),
+        let operation = &pending.begin.operation;
+        if observations.open.contains(operation) {
+            open.entry(pending.begin.address.clone()).or_default().push(pending);
+            continue;
+        }
+        let found = made.get(&(pending.begin.kind.as_str(), operation)).copied();
+        let derived = observations.identities.get(operation).map(String::as_str);
+        match pending.identified.as_deref().or(found).or(derived) {
+            Some(id) => {
+                let mut thing = Thing::begun(pending, id);
+                // What lies where it must be may have lain there before: nothing says that this operation has put it there.
+                thing.spec = thing.spec.filter(|_| pending.identified.is_some() || found.is_some());
+                things.push(thing);
+            }
             None => never_happened.push(without_effect(pending)),
         }
     }
+    let tagged = unrecorded(&things, observations);
+    things.extend(tagged);
     look(&mut things, observations);
+    things.retain(|thing| thing.source != Source::Tagged || !thing.gone);
     never_happened.extend(attach_pending(&mut things, state));
-    let known: BTreeSet<(String, String)> = things.iter().map(|thing| (thing.kind.clone(), thing.id.clone())).collect();
-    for found in &observations.found {
-        if let Some(tags) = &found.observed.tags
-            && !known.contains(&(found.kind.clone(), found.observed.id.clone()))
-        {
-            things.push(Thing::tagged(&tags.address, &found.kind, &found.observed));
-        }
-    }
     infer_dependencies(&mut things);
     let mut by_address: BTreeMap<Address, Vec<Thing<'a>>> = BTreeMap::new();
     for thing in things {
         by_address.entry(thing.address.clone()).or_default().push(thing);
     }
-    Survey { things: by_address, never_happened }
+    Survey { things: by_address, never_happened, open }
+}
+
+/// What only its tags give away.
+fn unrecorded<'a>(things: &[Thing<'_>], observations: &'a Observations) -> Vec<Thing<'a>> {
+    let known: HashSet<(&str, &str)> = things.iter().map(|thing| (thing.kind.as_str(), thing.id.as_str())).collect();
+    let unknown =
+        observations.found.iter().filter(|found| !known.contains(&(found.kind.as_str(), found.observed.id.as_str())));
+    unknown
+        .filter_map(|found| Some(Thing::tagged(&found.observed.tags.as_ref()?.address, &found.kind, &found.observed)))
+        .collect()
+}
+
+/// The identifiers of what carries the tags of an operation, by kind and operation.
+fn made<'a>(state: &State, observations: &'a Observations) -> BTreeMap<(&'a str, &'a OperationId), &'a str> {
+    let tagged = |found: &'a Found| {
+        let operation = &found.observed.tags.as_ref()?.operation;
+        let made = ((found.kind.as_str(), operation), found.observed.id.as_str());
+        state.pending.contains_key(operation).then_some(made)
+    };
+    // Of several with the same tags the first one counts, as it always did.
+    observations.found.iter().rev().filter_map(tagged).collect()
 }
 
 fn look<'a>(things: &mut [Thing<'a>], observations: &'a Observations) {
-    let looks: BTreeMap<(&str, &str), Option<&Observed>> = observations
+    let looks: HashMap<(&str, &str), Option<&Observed>> = observations
         .found
         .iter()
         .map(|found| ((found.kind.as_str(), found.observed.id.as_str()), Some(&found.observed)))
@@ -193,11 +222,19 @@ fn without_effect(pending: &Pending) -> NeverHappened {
 /// Hands updates and deletions that were cut off to what they were about; returns those about nothing known.
 fn attach_pending<'a>(things: &mut [Thing<'a>], state: &'a State) -> Vec<NeverHappened> {
     let mut about_nothing = Vec::new();
-    for pending in state.pending.values().filter(|pending| pending.begin.call != Call::Create) {
+    let open: Vec<&Pending> = state.pending.values().filter(|pending| pending.begin.call != Call::Create).collect();
+    if open.is_empty() {
+        return about_nothing;
+    }
+    // Of several with one identifier the first counts.
+    let known = things.iter().enumerate().rev();
+    let known: HashMap<(String, String), usize> =
+        known.map(|(position, thing)| ((thing.kind.clone(), thing.id.clone()), position)).collect();
+    for pending in open {
         let begin = &pending.begin;
-        let same = |thing: &&mut Thing<'_>| thing.kind == begin.kind && Some(&thing.id) == begin.id.as_ref();
-        match things.iter_mut().find(same) {
-            Some(thing) => thing.pending.push(pending),
+        let about = begin.id.as_ref().and_then(|id| known.get(&(begin.kind.clone(), id.clone())));
+        match about {
+            Some(&position) => things[position].pending.push(pending),
             None => about_nothing.push(without_effect(pending)),
         }
     }

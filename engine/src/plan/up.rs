@@ -7,13 +7,13 @@ use super::part::{Part, pulled_away};
 use super::prepare::{Prepared, prepare};
 use super::survey::{Source, Survey, Thing, survey};
 use super::{Action, Gone, Means, Plan, Purpose, SCHEMA, Step};
-use crate::address::Address;
+use crate::address::{Address, OperationId};
 use crate::diag::Diagnostic;
 use crate::graph::Graph;
 use crate::kind::{AnyKind, Kinds, Readiness, Recovery};
 use crate::observe::Observations;
 use crate::resource::{Desired, Resource};
-use crate::state::State;
+use crate::state::{Pending, State};
 use crate::value::{Output, Value};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,13 +43,14 @@ pub fn plan(
     if !findings.is_empty() {
         return Err(findings);
     }
-    let Survey { mut things, never_happened } = survey(state, observations);
+    let Survey { mut things, never_happened, open } = survey(state, observations);
     relocate(&mut things, desired);
     let part = Part::of(desired, &graph, options.only.as_ref());
     let mut planner = Planner {
         kinds,
         options,
         things,
+        open,
         outputs: BTreeMap::new(),
         steps: Vec::new(),
         findings,
@@ -68,7 +69,7 @@ pub fn plan(
     }
     left.extend(planner.undesired(&part));
     planner.findings.extend(pulled_away(&planner.steps, &left));
-    let Planner { mut steps, findings, left_out, .. } = planner;
+    let Planner { mut steps, findings, left_out, open, .. } = planner;
     if !findings.is_empty() {
         return Err(findings);
     }
@@ -83,8 +84,14 @@ pub fn plan(
         operations,
         never_happened,
         kept: Vec::new(),
+        undecided: undecided(open),
         left_out,
     })
+}
+
+/// The operations among these.
+pub(super) fn undecided(open: BTreeMap<Address, Vec<&Pending>>) -> Vec<OperationId> {
+    open.into_values().flatten().map(|pending| pending.begin.operation.clone()).collect()
 }
 
 fn at(resource: &Resource, finding: Diagnostic) -> Diagnostic {
@@ -131,6 +138,7 @@ struct Planner<'a> {
     kinds: &'a Kinds,
     options: &'a PlanOptions,
     things: BTreeMap<Address, Vec<Thing<'a>>>,
+    open: BTreeMap<Address, Vec<&'a Pending>>,
     /// The outputs that are known before apply.
     outputs: BTreeMap<Address, BTreeMap<String, Json>>,
     steps: Vec<Step>,
@@ -158,6 +166,11 @@ impl<'a> Planner<'a> {
             Some(thing) => self.living(kind.as_ref(), resource, thing, &prepared),
             None => blank(&resource.address, &resource.kind, Action::Create),
         };
+        step.repeats = self.repeats(kind.as_ref(), &step, &prepared);
+        if step.repeats.is_some() {
+            step.reasons
+                .push("an earlier run was cut off while creating it: the same request is made again".to_owned());
+        }
         step.desired = Some(Value::Map(prepared.fields));
         step.dependencies = resource.dependencies();
         step.protect = resource.protect;
@@ -171,6 +184,17 @@ impl<'a> Planner<'a> {
         }
         self.outputs.insert(resource.address.clone(), known_outputs(kind.as_ref(), &step));
         self.steps.push(step);
+    }
+
+    /// The creation that was cut off and that this step would make once more as it was. To the provider both are one, so
+    /// that nobody must wait to see what became of the first. What holds data is waited for all the same: should the first
+    /// have failed, it would have to be deleted, and for that the plan must show it.
+    fn repeats(&mut self, kind: &dyn AnyKind, step: &Step, prepared: &Prepared) -> Option<OperationId> {
+        let creates = (step.action == Action::Create || step.action.replaces()) && !kind.holds_data();
+        let wanted = prepared.known().filter(|_| creates)?;
+        let open = self.open.get_mut(&step.address)?;
+        let same = |pending: &&Pending| pending.begin.kind == step.kind && pending.begin.spec.as_ref() == Some(wanted);
+        Some(open.remove(open.iter().position(same)?).begin.operation.clone())
     }
 
     /// The step for a resource that has something living at its address.
@@ -377,6 +401,7 @@ fn blank(address: &Address, kind: &str, action: Action) -> Step {
         recorded_dependencies: BTreeSet::new(),
         protect: false,
         operation: None,
+        repeats: None,
         rewrites_record: false,
         settles: Vec::new(),
         gone: Vec::new(),

@@ -26,6 +26,7 @@ fn step(address: &str, kind: &str, action: Action) -> Step {
         protect: false,
         operation: None,
         rewrites_record: false,
+        repeats: None,
         settles: Vec::new(),
         gone: Vec::new(),
     }
@@ -49,6 +50,7 @@ fn plan(purpose: Purpose, steps: Vec<Step>) -> Plan {
         operations: Vec::new(),
         never_happened: Vec::new(),
         kept: Vec::new(),
+        undecided: Vec::new(),
         left_out: BTreeSet::new(),
     }
 }

@@ -1,0 +1,166 @@
+//! What becomes of creations whose end nobody saw, where a kind makes it safe to repeat them.
+
+use crate::apply::ApplyError;
+use crate::apply::tests::{EVERYTHING, recovers, run};
+use crate::kind::ErrorClass;
+use crate::plan::tests::block_on;
+use crate::plan::{Action, PlanOptions, plan};
+use crate::resource::Resource;
+use crate::sim::{Site, resource, with};
+use serde_json::json;
+use std::time::Duration;
+use tokio::time::Instant;
+
+fn door() -> Vec<Resource> {
+    vec![resource("net", "net", &[], 1), resource("gate", "door", &["net"], 2)]
+}
+
+fn way() -> Vec<Resource> {
+    vec![resource("net", "net", &[], 1), resource("entry", "way", &["net"], 2)]
+}
+
+/// A site on which the creation of the second of two resources was cut off after it had taken effect.
+async fn cut_off(desired: &[Resource]) -> Site {
+    let site = Site::new();
+    assert!(site.until_crash(4, site.up(desired)).await);
+    assert_eq!(site.journal().state().pending.len(), 1);
+    site
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_with_a_token_is_repeated_under_the_same_operation_without_waiting() {
+    let site = cut_off(&door()).await;
+    let journal = site.journal();
+    let begun = journal.state().pending.keys().next().unwrap().clone();
+    let start = Instant::now();
+    let plan = site.plan(&journal, &door()).await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    let step = &plan.steps[1];
+    assert_eq!((step.action, step.repeats.as_ref()), (Action::Create, Some(&begun)));
+    assert_eq!(step.reasons, ["an earlier run was cut off while creating it: the same request is made again"]);
+    assert!(site.apply(&journal, &plan).await.is_complete());
+    assert_eq!(journal.state().records[&step.address].operation, begun);
+    drop(journal);
+    assert_eq!(site.census().len(), 2);
+    assert_eq!(site.world.lock().calls["create"], 3);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    recovers(&site, &door()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_with_a_token_that_would_not_be_the_same_is_waited_for() {
+    let site = cut_off(&door()).await;
+    let journal = site.journal();
+    let mut desired = door();
+    desired[1] = resource("gate", "door", &["net"], 3);
+    let seen = site.look(&journal).await;
+    let hasty = plan(&site.desired(&desired), &journal.state(), &seen, &site.kinds, &PlanOptions::default()).unwrap();
+    assert_eq!(hasty.undecided.len(), 1);
+    let refused = crate::apply::apply(&hasty, &run(&site, &journal)).await.unwrap_err();
+    assert!(matches!(refused, ApplyError::Undecided(_)));
+    assert_eq!(refused.to_string(), "the plan does not know what became of an operation of an earlier run");
+
+    let start = Instant::now();
+    let plan = site.plan(&journal, &desired).await.unwrap();
+    assert!(start.elapsed() > Duration::from_secs(30));
+    // It was found, and only its size is changed.
+    assert_eq!((plan.steps[1].action, plan.steps[1].adopts), (Action::Update, true));
+    assert!(site.apply(&journal, &plan).await.is_complete());
+    assert_eq!(site.census().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destroy_waits_for_what_may_still_show() {
+    for desired in [door(), way()] {
+        let site = cut_off(&desired).await;
+        let outcome = site.destroy(&EVERYTHING).await;
+        assert!(outcome.is_complete(), "{outcome:?}");
+        assert_eq!(site.census(), []);
+        assert!(site.journal().state().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repetition_that_is_refused_leaves_the_first_try_open() {
+    let site = cut_off(&door()).await;
+    site.world.lock().faults.push(("create", ErrorClass::Terminal));
+    assert_eq!(site.up(&door()).await.failed.len(), 1);
+    assert_eq!(site.journal().state().pending.len(), 1);
+    recovers(&site, &door()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_replies_are_repeated_at_once_where_that_is_safe() {
+    for desired in [door(), way()] {
+        let site = Site::new();
+        site.up(&desired[..1]).await;
+        site.world.lock().lost_replies = 2;
+        let start = Instant::now();
+        assert!(site.up(&desired).await.is_complete());
+        // Nobody looked for what the provider hides for 40 seconds, but for the wait until it can be used.
+        assert_eq!(site.world.lock().calls["create"], 4);
+        assert!(start.elapsed() < Duration::from_secs(60));
+        assert_eq!(site.census().len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_tags_is_put_there_again() {
+    let site = cut_off(&way()).await;
+    let journal = site.journal();
+    let plan = site.plan(&journal, &way()).await.unwrap();
+    assert!(plan.steps[1].repeats.is_some());
+    assert!(site.apply(&journal, &plan).await.is_complete());
+    // With the state lost it is put there once more, and all is as it was.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    journal.remove().await.unwrap();
+    let outcome = site.up(&way()).await;
+    assert!(outcome.is_complete() && outcome.done.create == 1, "{outcome:?}");
+    assert_eq!(site.census().len(), 2);
+    // It goes with what it is in, also where nobody knows of it any more.
+    site.journal().remove().await.unwrap();
+    let outcome = site.destroy(&EVERYTHING).await;
+    assert!(outcome.is_complete() && outcome.done.delete == 1, "{outcome:?}");
+    assert_eq!(site.census(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_tags_is_found_where_it_must_be() {
+    let site = cut_off(&way()).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let mut desired = way();
+    desired[1] = with(desired[1].clone(), "size", json!(7));
+    let plan = site.plan(&site.journal(), &desired).await.unwrap();
+    assert_eq!((plan.steps[1].action, plan.steps[1].id.as_deref()), (Action::Update, Some("sim.net-1/sim.entry")));
+    assert!(site.up(&desired).await.is_complete());
+    assert_eq!(site.census().len(), 2);
+}
+
+#[test]
+fn killed_at_every_point_nothing_is_made_twice() {
+    let stack = || {
+        let mut stack = door();
+        stack.push(resource("entry", "way", &["net", "door"], 0));
+        stack.push(resource("gate", "inner", &["door"], 0));
+        stack
+    };
+    for point in 0.. {
+        let survived = block_on(async {
+            let site = Site::new();
+            let crashed = site.until_crash(point, site.up(&stack())).await;
+            match point % 3 {
+                0 => recovers(&site, &stack()).await,
+                1 => recovers(&site, &door()).await,
+                _ => {}
+            }
+            let outcome = site.destroy(&EVERYTHING).await;
+            assert!(outcome.is_complete(), "{point}: {outcome:?}");
+            assert_eq!(site.census(), []);
+            !crashed
+        });
+        if survived {
+            assert_eq!(point, 3 * stack().len());
+            return;
+        }
+    }
+}
