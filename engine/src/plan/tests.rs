@@ -488,6 +488,18 @@ pub(crate) fn blueprint(most: usize) -> impl Strategy<Value = Vec<Resource>> {
     })
 }
 
+/// The same resources, those that `moving` tells at other addresses.
+fn elsewhere(resources: &[Resource], moving: &[bool]) -> (Vec<Resource>, Vec<Moved>) {
+    let mut text = serde_json::to_string(resources).unwrap();
+    let mut moved = Vec::new();
+    for (resource, _) in resources.iter().zip(moving).filter(|(_, moves)| **moves) {
+        let (from, to) = (resource.address.clone(), Address::new(format!("moved.{}", resource.address)));
+        text = text.replace(&format!("\"{from}\""), &format!("\"{to}\""));
+        moved.push(Moved { from, to });
+    }
+    (serde_json::from_str(&text).unwrap(), moved)
+}
+
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(work)
 }
@@ -514,6 +526,42 @@ proptest! {
             prop_assert!(outcome.is_complete(), "{:?}", outcome);
             prop_assert_eq!(census(&site), vec![]);
             prop_assert!(site.journal().state().is_empty());
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn whatever_moves_lives_on_wherever_that_is_cut_off(
+        resources in blueprint(8),
+        moving in prop::collection::vec(any::<bool>(), 8),
+        point in 0..24_usize,
+        lost in any::<bool>(),
+    ) {
+        block_on(async {
+            let site = Site::new();
+            prop_assert!(site.up(&resources).await.is_complete());
+            let ids = |site: &Site| site.world.lock().objects.keys().cloned().collect::<Vec<String>>();
+            let before = ids(&site);
+            let (wanted, moved) = elsewhere(&resources, &moving);
+            let desired = Desired { moved, ..site.desired(&wanted) };
+            let run = async || {
+                let journal = site.journal();
+                let seen = site.look(&journal).await;
+                let plan = plan(&desired, &journal.state(), &seen, &site.kinds, &PlanOptions::default()).unwrap();
+                site.apply(&journal, &plan).await
+            };
+            site.until_crash(point, run()).await;
+            if lost {
+                // Without a record nothing says that a provider may be hiding something yet.
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                site.journal().remove().await.unwrap();
+            }
+            let outcome = run().await;
+            prop_assert!(outcome.is_complete(), "{:?}", outcome);
+            prop_assert_eq!(census(&site), expected(&wanted));
+            prop_assert_eq!(ids(&site), before);
+            let again = site.plan(&site.journal(), &wanted).await.unwrap();
+            prop_assert!(again.is_empty(), "{:?}", lines(&again));
             Ok(())
         })?;
     }
