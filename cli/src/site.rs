@@ -65,10 +65,9 @@ pub(crate) async fn look_and_plan(
         .map_err(|findings| Failure::findings(Sources::default(), findings))
 }
 
-/// What exists of a deployment by its tags alone, whatever is recorded.
-pub(crate) async fn tagged(name: &Deployment, kinds: &Kinds) -> Result<Observations, Failure> {
-    let nothing = State::default();
-    observe(name, &nothing, kinds, Timestamp::now(), &ObserveOptions::default())
+/// What carries the deployment's tags, whatever is recorded.
+pub(crate) async fn look(name: &Deployment, kinds: &Kinds) -> Result<Observations, Failure> {
+    observe(name, &State::default(), kinds, Timestamp::now(), &ObserveOptions::default())
         .await
         .map_err(|findings| Failure::findings(Sources::default(), findings))
 }
@@ -97,6 +96,15 @@ impl Site {
         Ok(Self { home: home.to_owned(), journal, kinds, lock })
     }
 
+    /// Looks at the world and plans from it and the state.
+    pub(crate) async fn plan(
+        &self,
+        plan: impl Fn(&State, &Observations) -> Result<Plan, Vec<Diagnostic>>,
+    ) -> Result<Plan, Failure> {
+        let state = self.journal.state();
+        look_and_plan(self.journal.deployment(), &state, &self.kinds, true, |seen| plan(&state, seen)).await
+    }
+
     /// The same with an empty journal; the one that was there is put aside, and where to is said.
     pub(crate) fn anew(home: &Path, name: &str, kinds: Kinds, lock: Lock) -> Result<(Self, Option<PathBuf>), Failure> {
         let journal = home.join(JOURNAL);
@@ -110,15 +118,6 @@ impl Site {
             }
         };
         Ok((Self::over(home, name, kinds, lock)?, aside))
-    }
-
-    /// Looks at the world and plans from it and the state.
-    pub(crate) async fn plan(
-        &self,
-        plan: impl Fn(&State, &Observations) -> Result<Plan, Vec<Diagnostic>>,
-    ) -> Result<Plan, Failure> {
-        let state = self.journal.state();
-        look_and_plan(self.journal.deployment(), &state, &self.kinds, true, |seen| plan(&state, seen)).await
     }
 
     /// Walks a plan, telling how it goes; Ctrl-C stops it softly, a second one at once.

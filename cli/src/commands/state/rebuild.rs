@@ -5,7 +5,7 @@ use crate::commands::Setting;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::project::{Current, deployment, kinds};
-use crate::site::{Site, lock, read_state, runtime, tagged};
+use crate::site::{Site, lock, look, read_state, runtime};
 use crate::ui::{JSON_VERSION, Ui};
 use forge_engine::address::Address;
 use forge_engine::plan::{Rebuilt, rebuild};
@@ -20,7 +20,7 @@ pub(super) fn run(setting: &Setting, current: &Current, yes: bool) -> Result<Exi
     let lock = lock(&home, "forge state rebuild")?;
     let runtime = runtime()?;
     // Nothing that is recorded counts, so everything is looked for by its tags.
-    let found = runtime.block_on(tagged(&deployment(name), &kinds))?;
+    let found = runtime.block_on(look(&deployment(name), &kinds))?;
     let mut rebuilt = rebuild(&found, &kinds);
     rebuilt.state.records.values_mut().for_each(|record| record.since = Timestamp::now());
     show(ui, &rebuilt, read_state(&home, name));

@@ -25,8 +25,8 @@ fn step(address: &str, kind: &str, action: Action) -> Step {
         recorded_dependencies: BTreeSet::new(),
         protect: false,
         operation: None,
-        rewrites_record: false,
         repeats: None,
+        rewrites_record: false,
         settles: Vec::new(),
         gone: Vec::new(),
     }
@@ -49,8 +49,8 @@ fn plan(purpose: Purpose, steps: Vec<Step>) -> Plan {
         steps,
         operations: Vec::new(),
         never_happened: Vec::new(),
-        kept: Vec::new(),
         undecided: Vec::new(),
+        kept: Vec::new(),
         left_out: BTreeSet::new(),
     }
 }
