@@ -11,6 +11,7 @@ use forge_engine::address::Deployment;
 use forge_engine::apply::{Cancel, Limits, Outcome, Run, apply, random_operation};
 use forge_engine::diag::Diagnostic;
 use forge_engine::event::Emitted;
+use forge_engine::forecast::forecast;
 use forge_engine::journal::{FILE as JOURNAL, Journal};
 use forge_engine::kind::Kinds;
 use forge_engine::lock::{Holder, Lock, LockError, Unguarded};
@@ -123,7 +124,7 @@ impl Site {
     /// Walks a plan, telling how it goes; Ctrl-C stops it softly, a second one at once.
     pub(crate) async fn apply(&self, plan: &Plan, ui: Ui) -> Result<Outcome, Failure> {
         let cancel = Cancel::new();
-        let (live, began) = (Mutex::new(Live::new(plan)), Instant::now());
+        let (live, began) = (Mutex::new(Live::new(plan, forecast(plan, &self.kinds).duration)), Instant::now());
         let show = |event: &Emitted| {
             if ui.json {
                 return ui.document(event);
