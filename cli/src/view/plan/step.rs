@@ -98,7 +98,7 @@ mod tests {
         let path = format!("/var/{}/data.bucket", "x".repeat(80));
         let shown = value(&json!(path).into());
         assert!(shown.starts_with('…') && shown.ends_with("xx/data.bucket"), "{shown}");
-        let shown = value(&json!({"Name": "node", "team": "x".repeat(80)}).into());
+        let shown = value(&json!({"Name": "node", "team": "x".repeat(30), "zone": "y".repeat(30)}).into());
         assert!(shown.starts_with("{Name: node, team: xx") && shown.ends_with('…'), "{shown}");
         assert_eq!(shown.chars().count(), LONGEST);
     }
