@@ -60,7 +60,7 @@ fn sorted(site: &Site, arguments: &[&str]) -> String {
 
 /// The lines of JSON, laid out.
 fn pretty(ran: &Ran) -> String {
-    let lines: Vec<_> = ran.json().iter().map(|line| serde_json::to_string_pretty(line).unwrap()).collect();
+    let lines: Vec<_> = ran.json().iter().map(|line| serde_json::to_string_pretty(line).expect("JSON")).collect();
     lines.join("\n")
 }
 
