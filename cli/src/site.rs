@@ -14,6 +14,7 @@ use forge_engine::address::Deployment;
 use forge_engine::apply::{Cancel, Limits, Outcome, Run, apply, random_operation};
 use forge_engine::diag::Diagnostic;
 use forge_engine::event::Emitted;
+use forge_engine::forecast::forecast;
 use forge_engine::journal::{BucketStore, FILE as JOURNAL, Journal};
 use forge_engine::kind::Kinds;
 use forge_engine::observe::{Observations, ObserveOptions, observe};
@@ -130,7 +131,7 @@ impl Site {
         let guard = self.owned.guard();
         let cancel = Cancel::new();
         let _interrupts_are_ours = Applying::begin();
-        let (live, began) = (Mutex::new(Live::new(plan)), Instant::now());
+        let (live, began) = (Mutex::new(Live::new(plan, forecast(plan, &self.kinds).duration)), Instant::now());
         let show = |event: &Emitted| {
             if ui.json {
                 return ui.document(event);

@@ -20,7 +20,7 @@ pub mod apply;
 pub mod bucket;
 pub mod diag;
 pub mod event;
-mod forecast;
+pub mod forecast;
 mod gate;
 pub mod graph;
 pub mod journal;

@@ -60,7 +60,7 @@ fn sorted(site: &Site, arguments: &[&str]) -> String {
 
 /// The lines of JSON, laid out.
 fn pretty(ran: &Ran) -> String {
-    let lines: Vec<_> = ran.json().iter().map(|line| serde_json::to_string_pretty(line).unwrap()).collect();
+    let lines: Vec<_> = ran.json().iter().map(|line| serde_json::to_string_pretty(line).expect("JSON")).collect();
     lines.join("\n")
 }
 
@@ -251,4 +251,19 @@ fn destroying_a_part_shows_what_goes_along_and_why() {
     );
     assert_seen!(site, seen);
     assert_eq!(site.processes(), []);
+}
+
+#[test]
+fn a_graph_of_resources_and_of_modules() {
+    let site = Site::with(&[("blueprint.yaml", CLUSTER)]);
+    let data = |arguments: &[&str]| site.forge(arguments).with_code(0).stdout;
+    let seen = [
+        data(&["graph"]),
+        data(&["graph", "--format", "mermaid"]),
+        data(&["graph", "--modules"]),
+        data(&["graph", "--modules", "--format", "mermaid"]),
+        data(&["graph", "--json"]),
+        data(&["graph", "--modules", "--json"]),
+    ];
+    assert_seen!(site, seen.join("\n"));
 }

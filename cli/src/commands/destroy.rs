@@ -8,6 +8,7 @@ use crate::site::{Site, exit_of, runtime};
 use crate::view;
 use crate::view::plan::Shown;
 use forge_engine::address::Address;
+use forge_engine::forecast::forecast;
 use forge_engine::observe::Observations;
 use forge_engine::plan::{DestroyOptions, plan_destroy};
 use forge_engine::state::State;
@@ -56,7 +57,8 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     for name in &arguments.modules {
         known_name(name, &seen_at.borrow(), "module")?;
     }
-    view::plan::print(ui, &Shown { plan: &plan, notes: &[], refreshed: true, full: arguments.full });
+    let (full, forecast) = (arguments.full, &forecast(&plan, &site.kinds));
+    view::plan::print(ui, &Shown { plan: &plan, notes: &[], refreshed: true, full, forecast });
     if plan.has_changes() && !arguments.yes && !ui.confirm("Delete it?")? {
         ui.say("nothing was done");
         return Ok(Exit::Fixable);

@@ -47,6 +47,8 @@ commands! {
     Docs = docs,
     /// Print the JSON Schema of blueprints or of module.yaml, for editors
     Schema = schema,
+    /// Draw what stands on what, for Graphviz or Mermaid
+    Graph = graph,
     /// Show what `up` would do
     Plan = plan,
     /// Make the world as the blueprint says

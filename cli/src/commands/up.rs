@@ -9,6 +9,7 @@ use crate::site::{Site, exit_of, read_state, runtime};
 use crate::ui::Ui;
 use crate::view;
 use crate::view::plan::Shown;
+use forge_engine::forecast::forecast;
 use forge_engine::plan::{Action, Plan};
 use forge_engine::state::State;
 use std::path::{Path, PathBuf};
@@ -74,7 +75,8 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let site = Site::open(&home, &current.deployment, kinds(intent.target()?, &home), &arguments.turn.asking("forge up", ui))?;
     let plan = runtime.block_on(site.plan(|state, seen| intent.plan(state, seen, &site.kinds)))?;
     let (notes, full) = (&intent.notes, arguments.plan.full);
-    view::plan::print(ui, &Shown { plan: &plan, notes, refreshed: true, full });
+    let forecast = &forecast(&plan, &site.kinds);
+    view::plan::print(ui, &Shown { plan: &plan, notes, refreshed: true, full, forecast });
     let holds = saved.map_or(Ok(()), |saved| saved.still_holds(&plan));
     let agreed = holds.and_then(|()| agree(&plan, &arguments, ui));
     if !matches!(agreed, Ok(true)) {

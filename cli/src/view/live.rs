@@ -12,19 +12,24 @@ use std::time::Duration;
 /// wiped again.
 const WIDTH: usize = 79;
 
+/// Less than this is not foretold.
+const SOON: Duration = Duration::from_secs(10);
+
 /// How far an apply is.
 #[derive(Debug)]
 pub(crate) struct Live {
     total: usize,
     done: usize,
     running: BTreeMap<Address, &'static str>,
+    /// How long all of it usually takes.
+    expected: Duration,
 }
 
 impl Live {
-    /// Of an apply of `plan` that has not begun.
-    pub(crate) fn new(plan: &Plan) -> Self {
+    /// Of an apply of `plan`, expected to take so long, that has not begun.
+    pub(crate) fn new(plan: &Plan, expected: Duration) -> Self {
         let total = plan.operations.iter().filter(|operation| operation.part != Part::Keep).count();
-        Self { total, done: 0, running: BTreeMap::new() }
+        Self { total, done: 0, running: BTreeMap::new(), expected }
     }
 
     /// Takes in what has happened.
@@ -53,7 +58,10 @@ impl Live {
         let running =
             by_action.iter().map(|(doing, addresses)| format!("{doing} {}", alike::names(addresses).join(", ")));
         let running = running.collect::<Vec<_>>().join("; ");
-        let head = format!("  {} of {} done, {}", self.done, self.total, clock(elapsed));
+        let left = self.expected.saturating_sub(elapsed);
+        // The last seconds are not to be foretold.
+        let left = if left < SOON { String::new() } else { format!(", about {} left", clock(left)) };
+        let head = format!("  {} of {} done, {}{left}", self.done, self.total, clock(elapsed));
         let line = if running.is_empty() { head } else { format!("{head}, {running}") };
         if line.chars().count() <= WIDTH {
             return line;
@@ -85,8 +93,10 @@ mod tests {
             action,
             call: None,
         };
-        let mut live = Live { total: 40, done: 0, running: BTreeMap::new() };
-        assert_eq!(live.line(Duration::ZERO), "  0 of 40 done, 0s");
+        let expected = Duration::from_secs(60);
+        let mut live = Live { total: 40, done: 0, running: BTreeMap::new(), expected };
+        assert_eq!(live.line(Duration::from_secs(12)), "  0 of 40 done, 12s, about 48s left");
+        assert_eq!(live.line(Duration::from_secs(55)), "  0 of 40 done, 55s");
         for n in 0..12 {
             live.take(&started(&format!("fleet.node[{n}]"), Action::Create));
         }

@@ -116,8 +116,24 @@ fn destroy() -> Plan {
     Plan { kept: vec![kept], ..plan(Purpose::Destroy, vec![node, data]) }
 }
 
+static NOTHING: Forecast = Forecast { duration: Duration::ZERO, critical: Vec::new(), before: None, after: None };
+
 fn shown(plan: &Plan) -> Shown<'_> {
-    Shown { plan, notes: &[], refreshed: true, full: false }
+    Shown { plan, notes: &[], refreshed: true, full: false, forecast: &NOTHING }
+}
+
+#[test]
+fn what_is_worth_a_forecast_has_one() {
+    let path = |n: usize| (0..n).map(|n| Address::new(format!("a{n}"))).collect();
+    let of = |seconds, critical, before: Option<f64>, after: Option<f64>| {
+        let (before, after) = (before.map(Hourly), after.map(Hourly));
+        forecast(&Forecast { duration: Duration::from_secs(seconds), critical, before, after })
+    };
+    assert_eq!(of(9, path(2), None, None), Vec::<String>::new());
+    assert_eq!(of(725, path(2), None, None), ["takes about 12m 05s: a0 -> a1"]);
+    assert_eq!(of(10, path(9), None, None), ["takes about 10s: a0 -> … -> a8"]);
+    let costs = ["costs $0.00 an hour now and $98.32 then, as far as prices are known"];
+    assert_eq!(of(0, path(0), None, Some(98.32)), costs);
 }
 
 #[test]
