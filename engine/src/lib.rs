@@ -31,6 +31,7 @@ pub mod observe;
 pub mod pace;
 pub mod plan;
 pub mod resource;
+mod sabotage;
 #[cfg(test)]
 mod sim;
 #[cfg(any(test, feature = "simulate"))]

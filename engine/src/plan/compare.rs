@@ -42,6 +42,13 @@ pub(super) fn compare(kind: &dyn AnyKind, known: &Known<'_>, desired: &Prepared)
     let observed = known.observed.unwrap_or(&empty);
     let judge = Judge::new(kind, recorded.as_ref(), observed, desired);
     let mut found = Comparison { before: judge.before.clone(), ..Comparison::default() };
+    if let (None, Some(Json::Object(fields))) = (&recorded, &mut found.before) {
+        // What is neither recorded nor read back is not known, and must not be written down as if it were.
+        fields
+            .iter_mut()
+            .filter(|(field, _)| !observed.contains_key(*field))
+            .for_each(|(_, value)| *value = Json::Null);
+    }
     let names: BTreeSet<&String> =
         recorded.iter().filter_map(Json::as_object).flat_map(Map::keys).chain(desired.fields.keys()).collect();
     for field in names {

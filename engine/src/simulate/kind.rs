@@ -45,12 +45,13 @@ impl Simulated {
             return Err(error);
         }
         let request = Request {
+            client: client.number,
             kind: Arc::clone(&self.real),
             what,
             sent: client.cloud.elapsed(),
             stillborn: matches!(fate, Fate::IsStillborn),
         };
-        let mut sent = client.send(request);
+        let sent = client.send(request);
         sleep(latency / 2).await;
         let result = sent.arrive();
         client.point().await;

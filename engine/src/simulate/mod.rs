@@ -23,6 +23,9 @@
 //! in [`Client::store`], around each write. A request that was on its way when its sender died arrives at once or never,
 //! whichever the seed says: nothing has an effect later than that.
 //!
+//! **Processes sleep**, at the same points, for as long as it pleases whoever plays with them ([`Client::sleeps_after`]):
+//! then everything that it has sent has arrived, and nothing else of it happens until it wakes up.
+//!
 //! The cloud also keeps [`Deed`]s, counts calls, and notices what no engine may do.
 
 #[cfg(test)]
@@ -37,6 +40,7 @@ mod store;
 mod weather;
 mod world;
 
+use crate::bucket::Bucket;
 use crate::journal::{Clock, Store};
 use crate::kind::{AnyKind, ErrorClass, KindError, Kinds, Observed, Tags};
 use jiff::Timestamp;
@@ -45,7 +49,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -77,7 +81,7 @@ impl Calls {
 
 /// A token bucket: what is left of a burst, and when that was so.
 #[derive(Debug, Clone, Copy)]
-struct Bucket {
+struct Allowance {
     left: f64,
     at: Duration,
 }
@@ -95,7 +99,7 @@ struct Inner {
     world: World,
     weather: Weather,
     chance: Random,
-    buckets: BTreeMap<&'static str, Bucket>,
+    buckets: BTreeMap<&'static str, Allowance>,
     calls: BTreeMap<&'static str, Calls>,
     scripted: VecDeque<(&'static str, ErrorClass)>,
     lost_replies: u64,
@@ -163,11 +167,12 @@ impl Cloud {
     /// A process that calls it.
     #[must_use]
     pub fn client(&self) -> Client {
-        self.lock().clients += 1;
-        Client {
-            cloud: self.clone(),
-            life: Arc::new(Life { alive: watch::Sender::new(true), points: Mutex::default() }),
-        }
+        let mut inner = self.lock();
+        inner.clients += 1;
+        let number = inner.clients;
+        drop(inner);
+        let life = Life { alive: watch::Sender::new(true), awake: watch::Sender::new(true), ..Life::default() };
+        Client { number, cloud: self.clone(), life: Arc::new(life) }
     }
 
     /// Another weather from now on; chance goes on where it is.
@@ -340,9 +345,9 @@ impl Inner {
     #[allow(clippy::cast_precision_loss, reason = "rates are small numbers")]
     fn within_rate(&mut self, service: &'static str, now: Duration) -> bool {
         let Rate { per_second, burst } = self.weather.rate;
-        let bucket = self.buckets.entry(service).or_insert(Bucket { left: burst as f64, at: now });
+        let bucket = self.buckets.entry(service).or_insert(Allowance { left: burst as f64, at: now });
         let refilled = bucket.left + now.saturating_sub(bucket.at).as_secs_f64() * per_second as f64;
-        *bucket = Bucket { left: refilled.min(burst as f64), at: now };
+        *bucket = Allowance { left: refilled.min(burst as f64), at: now };
         let admitted = bucket.left >= 1.0;
         if admitted {
             bucket.left -= 1.0;
@@ -351,21 +356,34 @@ impl Inner {
     }
 }
 
+#[derive(Default)]
 struct Life {
     alive: watch::Sender<bool>,
-    /// How many points remain until it dies, and how many it has passed.
+    awake: watch::Sender<bool>,
     points: Mutex<Points>,
+    /// Requests on their way.
+    under_way: Mutex<Vec<Weak<Mutex<Letter>>>>,
 }
 
+/// When it dies or falls asleep, in points from now, and how many it has passed.
 #[derive(Default)]
 struct Points {
-    left: Option<u64>,
+    dies: Option<u64>,
+    sleeps: Option<u64>,
     passed: u64,
+}
+
+/// A request, until it arrives; then its answer.
+enum Letter {
+    Sent(Request),
+    Arrived(Result<Option<Observed>, KindError>),
+    Empty,
 }
 
 /// A process that calls a simulated cloud. Clones are the same process.
 #[derive(Clone)]
 pub struct Client {
+    number: u64,
     cloud: Cloud,
     life: Arc<Life>,
 }
@@ -389,14 +407,42 @@ impl Client {
         MortalStore::new(self.clone(), store)
     }
 
-    /// Lets it die after `points` more points.
-    pub fn dies_after(&self, points: u64) {
-        self.points().left = Some(points);
+    /// The same bucket, which it can use only while it is awake.
+    #[must_use]
+    pub fn bucket(&self, bucket: Arc<dyn Bucket>) -> Arc<dyn Bucket> {
+        Arc::new(store::MortalBucket::new(self.clone(), bucket))
     }
 
-    /// Takes back [`Client::dies_after`].
-    pub fn lives_on(&self) {
-        self.points().left = None;
+    /// Its number among the clients of the cloud, from 1.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Lets it die after `points` more points.
+    pub fn dies_after(&self, points: u64) {
+        self.points().dies = Some(points);
+    }
+
+    /// Lets it fall asleep after `points` more points, as SIGSTOP does: see [`Client::falls_asleep`].
+    pub fn sleeps_after(&self, points: u64) {
+        self.points().sleeps = Some(points);
+    }
+
+    /// Returns once it is to fall asleep. From then on until [`Client::wakes_up`] its work must not be polled. What it has
+    /// sent arrives now: the kernel sends what a process has written, whatever becomes of that.
+    pub async fn falls_asleep(&self) {
+        // It cannot close: this very sender is alive.
+        let _ = self.life.awake.subscribe().wait_for(|awake| !awake).await;
+        let letters = std::mem::take(&mut *self.life.under_way.lock().unwrap_or_else(PoisonError::into_inner));
+        for letter in letters.iter().filter_map(Weak::upgrade) {
+            self.deliver(&letter);
+        }
+    }
+
+    /// Lets it go on.
+    pub fn wakes_up(&self) {
+        self.life.awake.send_replace(true);
     }
 
     /// How many points it has passed by now.
@@ -429,16 +475,16 @@ impl Client {
         }
         let mut points = self.points();
         points.passed += 1;
-        match &mut points.left {
-            Some(0) => {
-                drop(points);
-                self.die();
-                return false;
-            }
-            Some(left) => *left -= 1,
-            None => {}
+        let dies = due(&mut points.dies);
+        let sleeps = due(&mut points.sleeps);
+        drop(points);
+        if sleeps {
+            self.life.awake.send_replace(false);
         }
-        true
+        if dies {
+            self.die();
+        }
+        !dies
     }
 
     async fn point(&self) {
@@ -454,37 +500,77 @@ impl Client {
         }
     }
 
+    /// Returns when it is awake, and never when it is dead.
+    async fn awake(&self) {
+        let _ = self.life.awake.subscribe().wait_for(|awake| *awake).await;
+        self.alive().await;
+    }
+
     fn points(&self) -> MutexGuard<'_, Points> {
         self.life.points.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn send(&self, request: Request) -> Sent {
-        Sent { client: self.clone(), request: Some(request) }
+        let letter = Arc::new(Mutex::new(Letter::Sent(request)));
+        let mut under_way = self.life.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.retain(|letter| letter.strong_count() > 0);
+        under_way.push(Arc::downgrade(&letter));
+        drop(under_way);
+        Sent { client: self.clone(), letter }
+    }
+
+    /// Lets a letter arrive if it is still on its way.
+    fn deliver(&self, letter: &Mutex<Letter>) {
+        let mut letter = letter.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Letter::Sent(request) = &*letter {
+            let now = self.cloud.elapsed();
+            let mut inner = self.cloud.lock();
+            let Inner { world, chance, .. } = &mut *inner;
+            let answer = world.execute(request, now, chance);
+            drop(inner);
+            *letter = Letter::Arrived(answer);
+        }
+    }
+}
+
+/// Counts down; true when it is time.
+fn due(left: &mut Option<u64>) -> bool {
+    match left {
+        Some(0) => {
+            *left = None;
+            true
+        }
+        Some(more) => {
+            *more -= 1;
+            false
+        }
+        None => false,
     }
 }
 
 /// A request on its way.
 struct Sent {
     client: Client,
-    request: Option<Request>,
+    letter: Arc<Mutex<Letter>>,
 }
 
 impl Sent {
-    fn arrive(&mut self) -> Result<Option<Observed>, KindError> {
-        let Some(request) = self.request.take() else { return Ok(None) };
-        let cloud = &self.client.cloud;
-        let now = cloud.elapsed();
-        let mut inner = cloud.lock();
-        let Inner { world, chance, .. } = &mut *inner;
-        world.execute(&request, now, chance)
+    fn arrive(&self) -> Result<Option<Observed>, KindError> {
+        self.client.deliver(&self.letter);
+        let mut letter = self.letter.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *letter, Letter::Empty) {
+            Letter::Arrived(answer) => answer,
+            Letter::Sent(_) | Letter::Empty => Ok(None),
+        }
     }
 }
 
 impl Drop for Sent {
     /// Its sender is dead or waits no longer: it arrives now, or is lost.
     fn drop(&mut self) {
-        if self.request.is_some() && self.client.cloud.lock().chance.chance(500) {
-            let _ = self.arrive();
+        let on_its_way = matches!(&*self.letter.lock().unwrap_or_else(PoisonError::into_inner), Letter::Sent(_));
+        if on_its_way && self.client.cloud.lock().chance.chance(500) {
+            self.client.deliver(&self.letter);
         }
     }
 }
