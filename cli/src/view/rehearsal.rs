@@ -77,12 +77,8 @@ fn summary(ui: Ui, rehearsal: &Rehearsal) {
 }
 
 fn changed(done: &Counts) -> String {
-    let counts = [
-        (done.create, "created"),
-        (done.update, "updated"),
-        (done.replace, "replaced"),
-        (done.delete, "deleted"),
-    ];
+    let counts =
+        [(done.create, "created"), (done.update, "updated"), (done.replace, "replaced"), (done.delete, "deleted")];
     let told: Vec<String> =
         counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     if told.is_empty() { "nothing done".to_owned() } else { told.join(", ") }

@@ -442,6 +442,7 @@ impl Scenario {
         }
         self.tally.count("refused at the end");
         self.lift(&state).await?;
+        let state = self.state.clone();
         let objects = self.desk.cloud.objects();
         for item in &mut self.draft.items {
             item.protect = false;
@@ -532,6 +533,10 @@ fn referring(spec: &Json, dependencies: &BTreeSet<Address>, state: &State) -> Va
         Some(Value::Output(Output { address, name: "id".to_owned() }))
     };
     let mut spec = Value::from(spec.clone());
+    if let Value::Map(fields) = &mut spec {
+        // What is not known is not asked for.
+        fields.retain(|_, value| *value != Value::Null);
+    }
     if let Value::Map(fields) = &mut spec
         && let Some(Value::List(parents)) = fields.get_mut("parents")
     {
