@@ -1,7 +1,8 @@
 //! A real kind whose calls end in the simulated cloud.
 
+use super::Fate;
+use super::client::Client;
 use super::world::{Request, What};
-use super::{Client, Fate};
 use crate::address::Deployment;
 use crate::kind::{AnyKind, Effect, ErrorClass, Hourly, KindError, Observed, OnIdentifier, Recovery, Tags, Typical};
 use futures::future::{BoxFuture, FutureExt};
