@@ -69,6 +69,8 @@ commands! {
     Nodes = nodes,
     /// Bring about a failure, to see that training survives it
     Inject = inject,
+    /// Look at what is recorded, and correct it
+    State = state,
     /// Delete what `up` has made
     Destroy = destroy,
     /// Print a script that completes commands in a shell
