@@ -46,7 +46,7 @@ impl Simulated {
             return Err(error);
         }
         let request = Request {
-            client: client.number,
+            client: client.number(),
             kind: Arc::clone(&self.real),
             what,
             sent: client.cloud.elapsed(),
