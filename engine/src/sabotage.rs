@@ -24,8 +24,6 @@ pub(crate) enum Sabotage {
     DeletesDataUnasked,
     /// The old half of a replacement is forgotten when its successor is there.
     ForgetsTheOldHalf,
-    /// A lost reply counts as a refusal.
-    LostReplyIsRefusal,
 }
 
 #[cfg(test)]

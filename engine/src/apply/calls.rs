@@ -187,8 +187,7 @@ impl Executor<'_> {
             };
             doubt |= error.class == ErrorClass::Transient;
             if let Err(error) = self.pause(work, &mut tries, error).await {
-                let refused = !doubt || broken(Sabotage::LostReplyIsRefusal);
-                return Ok(Err(CallFailed { error, refused: refused && known_id().is_none() }));
+                return Ok(Err(CallFailed { error, refused: !doubt && known_id().is_none() }));
             }
             // Part of it is done when it has an identifier.
             if (doubt || known_id().is_some()) && kind.recovery() == Recovery::Tags {

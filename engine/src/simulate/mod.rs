@@ -15,8 +15,8 @@
 //! that is deleted takes its time, and may show for a while when it is gone. Nothing can be made that names what is not
 //! there, and nothing can go that something else stands on: a specification that names it in a field that cannot be
 //! pointed elsewhere in place. A kind with tokens answers a repeated creation with what the first one has made; one with
-//! tags makes a second; one with neither is identified by its specification, carries no tags, and goes with what it
-//! names.
+//! tags makes a second; one with neither is identified by its specification, carries no tags, and goes with that of
+//! whose identifier its own is made.
 //!
 //! **Processes die.** [`Client::dies_after`] kills a client at one of the points where dying matters: before a call that
 //! changes something is sent, after it has had its effect, after the identifier is known, and, when its journal is kept

@@ -76,8 +76,9 @@ impl Object {
         })
     }
 
+    /// True when its identifier is made of the other's.
     fn lies_within(&self, other: &Self) -> bool {
-        self.kind.recovery() == Recovery::Identity && other.handles().any(|handle| names(&self.spec, handle))
+        self.kind.recovery() == Recovery::Identity && other.handles().any(|handle| self.id.contains(handle))
     }
 }
 

@@ -110,7 +110,6 @@ broken_engines! {
     adopting_what_is_foreign_is_noticed: AdoptsForeign within 2000;
     deleting_data_unasked_is_noticed: DeletesDataUnasked within 2000;
     forgetting_the_old_half_is_noticed: ForgetsTheOldHalf within 2000;
-    taking_a_lost_reply_for_a_refusal_is_noticed: LostReplyIsRefusal within 2000;
 }
 
 #[test]
