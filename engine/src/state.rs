@@ -10,6 +10,7 @@
 
 use crate::address::{Address, OperationId};
 use crate::lock::Holder;
+use crate::sabotage::{Sabotage, broken};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -275,6 +276,7 @@ impl State {
         let same = (record.kind.clone(), record.id.clone());
         if let Some(old) = self.records.insert(address.clone(), record)
             && (&old.kind, &old.id) != (&same.0, &same.1)
+            && !broken(Sabotage::ForgetsTheOldHalf)
         {
             self.superseded.push(Superseded { address: address.clone(), record: old });
         }

@@ -42,6 +42,13 @@ pub(super) fn compare(kind: &dyn AnyKind, known: &Known<'_>, desired: &Prepared)
     let observed = known.observed.unwrap_or(&empty);
     let judge = Judge::new(kind, recorded.as_ref(), observed, desired);
     let mut found = Comparison { before: judge.before.clone(), ..Comparison::default() };
+    if let (None, Some(Json::Object(fields))) = (&recorded, &mut found.before) {
+        // What is neither recorded nor read back is not known, and must not be written down as if it were.
+        fields
+            .iter_mut()
+            .filter(|(field, _)| !observed.contains_key(*field))
+            .for_each(|(_, value)| *value = Json::Null);
+    }
     let names: BTreeSet<&String> =
         recorded.iter().filter_map(Json::as_object).flat_map(Map::keys).chain(desired.fields.keys()).collect();
     for field in names {
@@ -97,7 +104,15 @@ impl<'a> Judge<'a> {
     ) -> Self {
         let known: Map<String, Json> =
             desired.fields.iter().filter_map(|(field, value)| Some((field.clone(), value.to_json()?))).collect();
-        let before = recorded.or(desired.stand_in.as_ref()).map(|base| {
+        // Of what is recorded, something may be unknown: null, which is no value of most fields. A kind judges whole
+        // specifications only.
+        let whole =
+            recorded.filter(|spec| kind.normalize(spec).is_err()).and_then(Json::as_object).and_then(|fields| {
+                let known = fields.iter().filter(|(_, value)| !value.is_null());
+                let known = known.map(|(field, value)| (field.clone(), value.clone())).collect();
+                Some(overlay(desired.stand_in.as_ref()?, &known))
+            });
+        let before = whole.as_ref().or(recorded).or(desired.stand_in.as_ref()).map(|base| {
             let seen: Map<String, Json> = observed
                 .iter()
                 .filter(|(field, _)| base.get(*field).is_some() || desired.fields.contains_key(*field))

@@ -13,6 +13,7 @@ use crate::graph::Graph;
 use crate::kind::{AnyKind, Kinds, Readiness, Recovery};
 use crate::observe::Observations;
 use crate::resource::{Desired, Resource};
+use crate::sabotage::{Sabotage, broken};
 use crate::state::{Pending, State};
 use crate::value::{Output, Value};
 use serde_json::Value as Json;
@@ -174,7 +175,7 @@ impl<'a> Planner<'a> {
         step.desired = Some(Value::Map(prepared.fields));
         step.dependencies = resource.dependencies();
         step.protect = resource.protect;
-        step.destroys_data = step.action.deletes() && kind.holds_data();
+        step.destroys_data = step.action.deletes() && kind.holds_data() && !broken(Sabotage::DeletesDataUnasked);
         if let Some(thing) = &main {
             finish_living(&mut step, thing);
         }
@@ -412,7 +413,7 @@ pub(super) fn delete(kind: &dyn AnyKind, thing: &Thing<'_>, reason: Option<Strin
     let mut step = blank(&thing.address, &thing.kind, Action::Delete);
     step.id = Some(thing.id.clone());
     step.reasons = reason.into_iter().collect();
-    step.destroys_data = kind.holds_data();
+    step.destroys_data = kind.holds_data() && !broken(Sabotage::DeletesDataUnasked);
     step.before = thing.spec.cloned();
     step.outputs = thing.outputs();
     step.recorded_dependencies = thing.dependencies.clone();
