@@ -216,6 +216,8 @@ impl<'a> Planner<'a> {
         if moved_from.is_some() && matches!(action, Action::NoOp | Action::Adopt) {
             action = Action::Update;
         }
+        // Of what stays as it is, nobody asks what it was.
+        let before = before.or_else(|| thing.spec.cloned().filter(|_| action != Action::NoOp));
         let mut step = blank(&resource.address, &resource.kind, action);
         (step.moved_from, step.retags) = (moved_from, retags);
         (step.changes, step.drift, step.before, step.reasons) = (changes, drift, before, reasons);
@@ -360,11 +362,10 @@ fn finish_living(step: &mut Step, thing: &Thing<'_>) {
     step.rewrites_record = step.action == Action::NoOp
         && (!step.settles.is_empty()
             || thing.record.is_none_or(|record| {
-                let spec = step.desired.as_ref().and_then(Value::to_json);
                 record.dependencies != step.dependencies
                     || record.protect != step.protect
                     || record.outputs != step.outputs
-                    || Some(&record.spec) != spec.as_ref()
+                    || !step.desired.as_ref().is_some_and(|desired| desired.is(&record.spec))
             }));
 }
 
