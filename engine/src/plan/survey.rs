@@ -244,6 +244,9 @@ fn attach_pending<'a>(things: &mut [Thing<'a>], state: &'a State) -> Vec<NeverHa
 /// With the state lost, nothing but the specifications themselves tells what stands on what: one that names another's
 /// identifier needs it. Such an edge only orders deletions, and gives way where it makes no sense.
 fn infer_dependencies(things: &mut [Thing<'_>]) {
+    if things.iter().all(|thing| thing.source != Source::Tagged) {
+        return;
+    }
     let owners: BTreeMap<String, Address> =
         things.iter().filter(|thing| !thing.gone).map(|thing| (thing.id.clone(), thing.address.clone())).collect();
     for thing in things.iter_mut().filter(|thing| thing.source == Source::Tagged) {

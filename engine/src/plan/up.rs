@@ -16,7 +16,7 @@ use crate::resource::{Desired, Resource};
 use crate::state::{Pending, State};
 use crate::value::{Output, Value};
 use serde_json::Value as Json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What the user may ask of a plan.
 #[derive(Debug, Clone, Default)]
@@ -51,7 +51,7 @@ pub fn plan(
         options,
         things,
         open,
-        outputs: BTreeMap::new(),
+        outputs: HashMap::with_capacity(desired.resources.len()),
         steps: Vec::new(),
         findings,
         extras: Vec::new(),
@@ -103,7 +103,7 @@ fn at(resource: &Resource, finding: Diagnostic) -> Diagnostic {
 
 /// Kinds and outputs that do not exist.
 fn check_references(desired: &Desired, kinds: &Kinds) -> Vec<Diagnostic> {
-    let kind_of: BTreeMap<&Address, &str> =
+    let kind_of: HashMap<&Address, &str> =
         desired.resources.iter().map(|resource| (&resource.address, resource.kind.as_str())).collect();
     let mut findings = Vec::new();
     for resource in &desired.resources {
@@ -140,7 +140,7 @@ struct Planner<'a> {
     things: BTreeMap<Address, Vec<Thing<'a>>>,
     open: BTreeMap<Address, Vec<&'a Pending>>,
     /// The outputs that are known before apply.
-    outputs: BTreeMap<Address, BTreeMap<String, Json>>,
+    outputs: HashMap<Address, BTreeMap<String, Json>>,
     steps: Vec<Step>,
     extras: Vec<Step>,
     findings: Vec<Diagnostic>,
@@ -182,7 +182,10 @@ impl<'a> Planner<'a> {
         if step.action.deletes() && resource.protect {
             self.findings.push(at(resource, protected(&resource.address, step.action)));
         }
-        self.outputs.insert(resource.address.clone(), known_outputs(kind.as_ref(), &step));
+        let known = known_outputs(kind.as_ref(), &step);
+        if !known.is_empty() {
+            self.outputs.insert(resource.address.clone(), known);
+        }
         self.steps.push(step);
     }
 
