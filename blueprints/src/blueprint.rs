@@ -14,6 +14,8 @@ const MAX_TAGS: usize = 40;
 #[derive(Debug, Default)]
 pub(crate) struct Blueprint<'a> {
     pub(crate) name: Option<&'a str>,
+    /// Address of the bucket with the state.
+    pub(crate) state: Option<&'a str>,
     /// By key, which may name one instance of several.
     pub(crate) modules: BTreeMap<&'a str, Used<'a>>,
     /// Modules too broken to be used, so that references to them stay silent.
@@ -29,6 +31,7 @@ pub(crate) fn read<'a>(root: &Place<'a>, reserved: &dyn Fn(&str) -> bool, out: &
     }
     version(root, out);
     blueprint.name = name(root, out);
+    blueprint.state = state(root, out);
     (blueprint.modules, blueprint.broken) = uses::read(root, "", reserved, out);
     if let Some(jobs) = root.get("jobs").filter(|jobs| jobs.map(out)) {
         blueprint.jobs = jobs.entries();
@@ -90,6 +93,25 @@ fn version(root: &Place<'_>, out: &mut Findings) {
         found.push(Diagnostic::error("unknown-version", summary).at(place.value_at(), ""));
     }
     out.extend(found.into_iter().map(|finding| finding.help("Write `forge: v1`.")));
+}
+
+/// Where the state is kept. A literal: whoever looks for the state must find it without variables.
+fn state<'a>(root: &Place<'a>, out: &mut Findings) -> Option<&'a str> {
+    let place = root.get("state")?;
+    let address = place.text(out)?;
+    if address.strip_prefix("file://").is_some_and(|path| path.starts_with('/') && path.len() > 1) {
+        return Some(address);
+    }
+    let finding = |summary: String| Diagnostic::error("bad-state", summary).at(place.value_at(), "");
+    out.push(if address.starts_with("s3://") {
+        finding("this version cannot keep state in S3".to_owned()).why("It comes with target aws.").help(
+            "Write file:///DIRECTORY for one that is shared, or leave `state` out: then it lies beside the blueprint.",
+        )
+    } else {
+        finding(format!("`{}` cannot be where the state is kept", written(address)))
+            .help("Write file:///DIRECTORY, or leave `state` out: then it lies beside the blueprint.")
+    });
+    None
 }
 
 fn name<'a>(root: &Place<'a>, out: &mut Findings) -> Option<&'a str> {

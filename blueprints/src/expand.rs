@@ -8,7 +8,7 @@
 use crate::blueprint;
 use crate::body::{Built, Frame, World};
 use crate::check::unused;
-use crate::expr::Evaluator;
+use crate::expr::{Evaluator, refuse_expressions};
 use crate::job::{self, Job};
 use crate::library::{self, Library};
 use crate::module::{self, Body, Definition, ModuleSource, RESERVED, Reader};
@@ -101,6 +101,8 @@ pub struct Expanded {
     pub name: String,
     /// Where it runs.
     pub target: Target,
+    /// Address of the bucket that holds the state; none when it lies beside the blueprint.
+    pub state: Option<String>,
     /// The target's settings; those that the blueprint leaves out are null.
     pub settings: BTreeMap<String, Value>,
     /// Tags of every resource that can have them; they are in the specifications already.
@@ -223,6 +225,9 @@ impl Expander<'_> {
         // A blueprint's expressions see its modules and its variables, no more.
         let taken = |name: &str| name == "vars" || name == "each" || self.evaluator.is_function(name);
         let blueprint = blueprint::read(&self.root, &taken, out);
+        if let Some(state) = self.root.get("state") {
+            refuse_expressions(&state, self.sources, out);
+        }
         if !matches!(self.root.value, Value::Map(_)) {
             return None;
         }
@@ -289,6 +294,7 @@ impl Expander<'_> {
         Some(Expanded {
             name: deployment.0.clone(),
             target: target?,
+            state: blueprint.state.map(str::to_owned),
             settings: settings.values,
             tags: world.tags,
             variables,

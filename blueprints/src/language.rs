@@ -99,6 +99,8 @@ pub(crate) const ADDRESS: &str =
 pub(crate) const DURATION: &str = "([0-9]+(ms|s|m|h|d))+";
 /// A bucket's address.
 pub(crate) const BUCKET: &str = r"s3://[A-Za-z0-9][A-Za-z0-9._-]*|file:///.+";
+/// Where the state of a deployment can be kept.
+pub(crate) const STATE: &str = "file:///.+";
 /// The URL of a server.
 pub(crate) const ENDPOINT: &str = r"https?://[^\s/]+(/\S*)?";
 /// A path from the root on.
@@ -118,6 +120,11 @@ pub(crate) static BLUEPRINT: Table = Table {
         key("name", Shape::Pattern(LABEL), "The deployment's name: its state, its resources and their tags carry it")
             .required(),
         key("target", Shape::Choice(TARGETS), "Where it runs, unless --target says otherwise"),
+        key(
+            "state",
+            Shape::Pattern(STATE),
+            "Where what exists is written down: file:///directory, one that everybody shares who works on it",
+        ),
         key("tags", Shape::Tags, "Tags of everything that is made and can have tags"),
         key("aws", Shape::Keys(&AWS), "Settings of target aws"),
         key("hosts", Shape::Keys(&HOSTS), "Settings of target hosts: the machines"),

@@ -46,6 +46,7 @@ pub mod yaml;
 pub use expand::{Document, Expanded, Override, Request, Variable, expand};
 pub use job::{Checkpoint, Job, Keep, Restarts};
 pub use module::ModuleSource;
+pub use moved::is_address;
 pub use sources::Sources;
 pub use suggest::help as did_you_mean;
 pub use target::Target;

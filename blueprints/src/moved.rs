@@ -49,8 +49,10 @@ fn one<'a>(item: &Place<'a>, out: &mut Findings) -> Option<Said<'a>> {
     Some(Said { moved: Moved { from, to }, from: from_place, to: to_place })
 }
 
-/// Names with dots between them, each perhaps with numbers or quoted keys in brackets.
-fn is_address(text: &str) -> bool {
+/// Whether text can be the address of a module or a resource: names with dots between them, each perhaps with numbers or
+/// quoted keys in brackets.
+#[must_use]
+pub fn is_address(text: &str) -> bool {
     let mut rest = text;
     loop {
         let name = rest.find(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'));

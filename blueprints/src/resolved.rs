@@ -181,6 +181,7 @@ impl<'a> Resolver<'a> {
             Entry::new("name", Tree::text(expanded.name.as_str())),
             Entry::new("target", Tree::text(expanded.target.name())),
         ];
+        entries.extend(expanded.state.iter().map(|state| Entry::new("state", Tree::text(state.as_str()))));
         let map = |entries: Vec<Entry>| (!entries.is_empty()).then_some(Tree::Map(entries));
         let tags = expanded.tags.iter().map(|(key, text)| {
             let path = Path::root().key("tags").key(key);

@@ -7,12 +7,15 @@ mod failure;
 mod file;
 mod findings;
 mod follow;
+mod home;
+mod interrupt;
 mod pack;
 mod planning;
 mod project;
 mod render;
 mod saved;
 mod site;
+mod turn;
 mod ui;
 mod view;
 

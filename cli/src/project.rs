@@ -5,6 +5,7 @@
 
 use crate::failure::Failure;
 use crate::file;
+use crate::home::Home;
 use crate::ui::Ui;
 use forge_blueprints::{Document, Expanded, ModuleSource, Override, Request, Sources, Target, expand};
 use forge_engine::address::Deployment;
@@ -47,6 +48,9 @@ pub(crate) struct Current {
     /// Files that set variables, weakest first; relative ones are relative to the blueprint's directory.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) var_files: Vec<PathBuf>,
+    /// Address of the bucket that holds the state; none when it lies here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<String>,
     /// Address of the bucket, once there is one.
     pub(crate) bucket: Option<String>,
 }
@@ -195,13 +199,13 @@ impl Current {
     }
 
     /// Where the deployment's own files are.
-    pub(crate) fn home(&self, directory: &Path) -> PathBuf {
-        home(directory, &self.deployment)
+    pub(crate) fn home(&self, directory: &Path) -> Home {
+        home(directory, &self.deployment, self.state.as_deref())
     }
 }
 
-fn home(directory: &Path, deployment: &str) -> PathBuf {
-    directory.join(OWN).join(deployment)
+fn home(directory: &Path, deployment: &str, state: Option<&str>) -> Home {
+    Home::new(directory.join(OWN).join(deployment), deployment, state)
 }
 
 /// Whether a target can only be planned in this version. Then nothing of it exists, and nothing is asked what does.
@@ -332,6 +336,7 @@ impl Project {
             vars: self.vars_of(expanded),
             environment: self.environment_of(expanded),
             var_files: self.var_files.iter().map(|file| file.path.clone()).collect(),
+            state: expanded.state.clone(),
             bucket: None,
         }
     }
@@ -355,8 +360,8 @@ impl Project {
     }
 
     /// Where the deployment's own files are.
-    pub(crate) fn home(&self, expanded: &Expanded) -> PathBuf {
-        home(&self.directory, &expanded.name)
+    pub(crate) fn home(&self, expanded: &Expanded) -> Home {
+        home(&self.directory, &expanded.name, expanded.state.as_deref())
     }
 }
 

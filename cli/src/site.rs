@@ -2,30 +2,43 @@
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::home::Home;
+use crate::interrupt::Applying;
 use crate::project::deployment;
+use crate::turn::{Owned, Turn};
 use crate::ui::Ui;
 use crate::view;
+use crate::view::live::Live;
 use forge_blueprints::Sources;
 use forge_engine::address::Deployment;
 use forge_engine::apply::{Cancel, Limits, Outcome, Run, apply, random_operation};
 use forge_engine::diag::Diagnostic;
 use forge_engine::event::Emitted;
-use forge_engine::journal::Journal;
+use forge_engine::forecast::forecast;
+use forge_engine::journal::{BucketStore, FILE as JOURNAL, Journal};
 use forge_engine::kind::Kinds;
-use forge_engine::lock::{Holder, Lock, LockError, Unguarded};
-use forge_engine::observe::{Observations, ObserveOptions};
+use forge_engine::observe::{Observations, ObserveOptions, observe};
 use forge_engine::plan::Plan;
 use forge_engine::state::State;
 use jiff::Timestamp;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often the line at the bottom of a terminal is drawn anew: its clock shows seconds.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What begins the names of journals that were put aside.
+const ASIDE: &str = "journal.old-";
 
 /// An open deployment. Nobody else works on it while this lives.
 pub(crate) struct Site {
     home: PathBuf,
     pub(crate) journal: Journal,
     pub(crate) kinds: Kinds,
-    lock: Lock,
+    // After the journal: whoever comes next must find it closed.
+    owned: Owned,
 }
 
 /// A runtime for commands that wait for more than one thing.
@@ -33,13 +46,15 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
-fn host() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
-}
-
 /// The state of a deployment, without locking it.
-pub(crate) fn read_state(home: &Path, name: &str) -> Result<State, Failure> {
-    Ok(Journal::read(home, &deployment(name))?)
+pub(crate) fn read_state(home: &Home, name: &str) -> Result<State, Failure> {
+    match home.bucket()? {
+        None => Ok(Journal::read(home, &deployment(name))?),
+        Some(bucket) => {
+            let store = BucketStore::new(bucket, "");
+            Ok(runtime()?.block_on(Journal::look(store, &deployment(name)))?)
+        }
+    }
 }
 
 /// Looks at the world and plans, without locking.
@@ -56,20 +71,30 @@ pub(crate) async fn look_and_plan(
         .map_err(|findings| Failure::findings(Sources::default(), findings))
 }
 
+/// What carries the deployment's tags, whatever is recorded.
+pub(crate) async fn look(name: &Deployment, kinds: &Kinds) -> Result<Observations, Failure> {
+    observe(name, &State::default(), kinds, Timestamp::now(), &ObserveOptions::default())
+        .await
+        .map_err(|findings| Failure::findings(Sources::default(), findings))
+}
+
 impl Site {
-    /// Locks a deployment and opens its journal. `command` is what the next one is told.
-    pub(crate) fn open(home: &Path, name: &str, kinds: Kinds, command: &str) -> Result<Self, Failure> {
-        std::fs::create_dir_all(home)
-            .map_err(|error| Failure::new(format!("{} cannot be made", home.display())).because(&error))?;
-        let holder =
-            Holder { pid: std::process::id(), host: host(), since: Timestamp::now(), command: command.to_owned() };
-        let lock = Lock::acquire(home, &holder).map_err(|error| match error {
-            LockError::Held(_) => Failure::from(error)
-                .help("Wait for it, or end that process: its lock goes with it, and nothing is lost."),
-            error @ LockError::Io { .. } => Failure::from(error),
-        })?;
-        let journal = Journal::open(home, &deployment(name), Arc::new(Timestamp::now))?;
-        Ok(Self { home: home.to_owned(), journal, kinds, lock })
+    /// Waits until this forge is the only one at work on a deployment, and opens its journal.
+    pub(crate) fn open(home: &Home, name: &str, kinds: Kinds, turn: &Turn) -> Result<Self, Failure> {
+        let owned = turn.take(home)?;
+        Self::over(home, name, kinds, owned)
+    }
+
+    fn over(home: &Path, name: &str, kinds: Kinds, owned: Owned) -> Result<Self, Failure> {
+        let (name, clock) = (deployment(name), Arc::new(Timestamp::now));
+        let journal = match &owned {
+            Owned::Lock(_) => Journal::open(home, &name, clock)?,
+            Owned::Lease(leased) => {
+                let store = BucketStore::new(leased.bucket(), "");
+                leased.background().block_on(Journal::over(store, &name, clock, owned.guard()))?
+            }
+        };
+        Ok(Self { home: home.to_owned(), journal, kinds, owned })
     }
 
     /// Looks at the world and plans from it and the state.
@@ -81,14 +106,48 @@ impl Site {
         look_and_plan(self.journal.deployment(), &state, &self.kinds, true, |seen| plan(&state, seen)).await
     }
 
+    /// The same with an empty journal; the one that was there is put aside, and where to is said.
+    pub(crate) fn anew(
+        home: &Path,
+        name: &str,
+        kinds: Kinds,
+        owned: Owned,
+    ) -> Result<(Self, Option<PathBuf>), Failure> {
+        let journal = home.join(JOURNAL);
+        let mut names = (1..).map(|n| home.join(format!("{ASIDE}{n}")));
+        let aside = names.find(|name| !name.exists()).unwrap_or_else(|| home.join(ASIDE));
+        let aside = match std::fs::rename(&journal, &aside) {
+            Ok(()) => Some(aside),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => {
+                return Err(Failure::new(format!("{} cannot be put aside", journal.display())).because(&error));
+            }
+        };
+        Ok((Self::over(home, name, kinds, owned)?, aside))
+    }
+
     /// Walks a plan, telling how it goes; Ctrl-C stops it softly, a second one at once.
     pub(crate) async fn apply(&self, plan: &Plan, ui: Ui) -> Result<Outcome, Failure> {
+        let guard = self.owned.guard();
         let cancel = Cancel::new();
-        let show = move |event: &Emitted| {
+        let _interrupts_are_ours = Applying::begin();
+        let (live, began) =
+            (Mutex::new(Live::new(plan, Duration::from_secs(forecast(plan, &self.kinds).seconds))), Instant::now());
+        let show = |event: &Emitted| {
             if ui.json {
-                ui.document(event);
-            } else if let Some(line) = view::progress::line(&event.event, ui.talk_colours()) {
-                ui.say(line);
+                return ui.document(event);
+            }
+            let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
+            live.take(&event.event);
+            if let Some(line) = view::progress::line(&event.event, ui.talk_colours()) {
+                ui.say_above(&line, &live.line(began.elapsed()));
+            }
+        };
+        let ticks = async {
+            loop {
+                tokio::time::sleep(TICK).await;
+                let line = live.lock().unwrap_or_else(PoisonError::into_inner).line(began.elapsed());
+                ui.status(&line);
             }
         };
         let run = Run {
@@ -97,7 +156,7 @@ impl Site {
             sink: &show,
             cancel: &cancel,
             limits: Limits::default(),
-            guard: &Unguarded,
+            guard: &*guard,
             new_operation: &random_operation,
         };
         let interrupts = async {
@@ -106,6 +165,7 @@ impl Site {
                     return std::future::pending::<()>().await;
                 }
                 let again = cancel.is_raised();
+                ui.status("");
                 ui.say(if again {
                     "stopping now; everything is written down"
                 } else {
@@ -114,18 +174,29 @@ impl Site {
                 cancel.raise();
             }
         };
-        tokio::select! {
-            outcome = apply(plan, &run) => Ok(outcome?),
+        let outcome = tokio::select! {
+            outcome = apply(plan, &run) => outcome,
             () = interrupts => unreachable!("interrupts are waited for without end"),
-        }
+            () = ticks, if !ui.json => unreachable!("the clock ticks without end"),
+        };
+        ui.status("");
+        outcome.map_err(|error| {
+            let exit = if guard.may_act().is_err() { Exit::Partial } else { Exit::Fixable };
+            Failure::from(error).exit(exit)
+        })
     }
 
     /// Removes the deployment's own files when nothing of it is left.
     pub(crate) fn close_empty(self) -> Result<(), Failure> {
-        let Self { home, journal, lock, .. } = self;
+        let Self { home, journal, owned, .. } = self;
         runtime()?.block_on(journal.remove())?;
+        for entry in std::fs::read_dir(&home).into_iter().flatten().flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(ASIDE.as_bytes()) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
         let _ = std::fs::remove_dir_all(home.join("local"));
-        lock.remove()?;
+        owned.remove()?;
         // Another forge may have begun in this moment; then its files stay.
         let _ = std::fs::remove_dir(&home);
         Ok(())
@@ -136,7 +207,7 @@ impl Site {
 pub(crate) fn exit_of(outcome: &Outcome) -> Exit {
     if outcome.is_complete() {
         Exit::Done
-    } else if outcome.interrupted {
+    } else if outcome.interrupted && outcome.fenced.is_none() {
         Exit::Interrupted
     } else {
         Exit::Partial

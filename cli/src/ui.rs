@@ -20,6 +20,8 @@ pub(crate) struct Ui {
     data: Palette,
     /// Of stderr.
     talk: Palette,
+    /// Whether stderr is a terminal on which a line can be wiped.
+    live: bool,
 }
 
 /// Whether to use colours.
@@ -80,7 +82,9 @@ impl Ui {
                 Colour::Auto => !set("NO_COLOR") && (terminal || forced),
             },
         };
-        Self { json, data: palette(std::io::stdout().is_terminal()), talk: palette(std::io::stderr().is_terminal()) }
+        let terminal = std::io::stderr().is_terminal();
+        let live = terminal && std::env::var_os("TERM").is_some_and(|term| term != "dumb");
+        Self { json, data: palette(std::io::stdout().is_terminal()), talk: palette(terminal), live }
     }
 
     /// The same, with data as JSON.
@@ -128,6 +132,21 @@ impl Ui {
     /// The colours of talk.
     pub(crate) fn talk_colours(self) -> Palette {
         self.talk
+    }
+
+    /// The line at the bottom of a terminal, in place of the one before; nothing elsewhere.
+    pub(crate) fn status(self, line: &str) {
+        if self.live {
+            let mut stderr = std::io::stderr();
+            let _ = write!(stderr, "\r\x1b[K{line}").and_then(|()| stderr.flush());
+        }
+    }
+
+    /// A line of talk above the one at the bottom of a terminal.
+    pub(crate) fn say_above(self, line: &str, status: &str) {
+        self.status("");
+        self.say(line);
+        self.status(status);
     }
 
     /// Talk of several lines, as it is.
@@ -191,7 +210,7 @@ impl Ui {
     pub(crate) fn confirm(self, question: &str) -> Result<bool, Failure> {
         if !std::io::stdin().is_terminal() {
             return Err(Failure::usage("nobody can be asked: the input is no terminal")
-                .help("Read the plan above, then say --yes."));
+                .help("Read what stands above, then say --yes."));
         }
         let answer = self.ask(&format!("{question} [y/N]"))?;
         Ok(matches!(answer.as_str(), "y" | "Y" | "yes"))

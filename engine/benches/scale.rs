@@ -4,7 +4,7 @@
 //! Figures are milliseconds of this process on a processor, so that they mean the same on a machine that is busy; one that
 //! is not shows the same by the clock. Every size runs in a process of its own, so that what one leaves in memory is not counted for the next. The world, its
 //! clock and its services are simulated and answer at once; what is measured is what forge itself does, together with
-//! what the simulation costs. The resources are networks of AWS: a VPC, four subnets and five security groups each.
+//! what the simulation costs. `-- SIZE TIMES` does nothing but look, so many times: for a profiler. The resources are networks of AWS: a VPC, four subnets and five security groups each.
 
 #![allow(clippy::print_stdout, reason = "figures are what it is for")]
 
@@ -41,14 +41,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const SIZES: [usize; 5] = [100, 1_000, 2_000, 5_000, 10_000];
 
 fn main() {
-    let size = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
-    if let Some(size) = size {
+    let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse().ok());
+    if let Some(size) = numbers.next() {
+        let times = numbers.next();
         tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
             .build()
             .expect("a runtime")
-            .block_on(measure(size));
+            .block_on(measure(size, times));
         return;
     }
     println!("Nothing to do: the journal is loaded, the world is looked at, a plan is made.");
@@ -64,7 +65,7 @@ fn main() {
 }
 
 /// Everything is measured with the world full: of `size` resources.
-async fn measure(size: usize) {
+async fn measure(size: usize, times: Option<usize>) {
     let cloud = Cloud::new(Weather { rate: Rate { per_second: 1 << 40, burst: 1 << 40 }, ..Weather::fair() });
     let (deployment, desired) = (Deployment("scale".to_owned()), desired(size));
     let kinds = cloud.client().kinds(&aws::kinds());
@@ -83,6 +84,14 @@ async fn measure(size: usize) {
     tokio::time::sleep(Duration::from_secs(3600)).await;
 
     let figures = nothing_to_do(directory.path(), &desired, &cloud, &kinds).await;
+    for _ in 0..times.unwrap_or_default() {
+        let [load, look, plan] =
+            nothing_to_do(directory.path(), &desired, &cloud, &kinds).await.times.map(milliseconds);
+        println!("{size:>9} {load:>6.1} ms {look:>6.1} ms {plan:>6.1} ms {:>6.1} ms", load + look + plan);
+    }
+    if times.is_some() {
+        return;
+    }
 
     let destroy = on_processor();
     let journal = open(&store, &deployment, &cloud).await;

@@ -47,7 +47,7 @@ use tokio::sync::{mpsc, oneshot};
 use writer::{Log, Owner, Request, Work};
 
 pub use bucketed::BucketStore;
-pub use file::FileStore;
+pub use file::{FileStore, NAME as FILE};
 #[cfg(any(test, feature = "simulate"))]
 pub use memory::MemoryStore;
 pub use store::{Appended, Content, Part, Store};

@@ -96,20 +96,20 @@ mod tests {
 
     #[test]
     fn moves_lead_resources_modules_and_instances_to_where_they_stand_now() {
-        let cases: &[(&[(&str, &str)], &str, Option<&str>)] = &[
-            (&[("a.x", "b.y")], "a.x", Some("b.y")),
-            (&[("a.x", "b.y")], "a.x[3]", Some("b.y[3]")),
-            (&[("a.x", "b.y")], "a.xy", None),
-            (&[("a", "b")], "a[\"k\"].x", Some("b[\"k\"].x")),
-            (&[("gpus", "gpus[0]")], "gpus.fleet", Some("gpus[0].fleet")),
-            (&[("gpus", "gpus[0]")], "gpus[0].fleet", None),
-            (&[("gpus[0]", "gpus")], "gpus[0].fleet", Some("gpus.fleet")),
-            (&[("a", "b"), ("b", "c")], "a.x", Some("c.x")),
-            (&[("m", "k"), ("m.a", "m.b")], "m.a", Some("k.b")),
-            (&[("a", "b"), ("b", "a")], "a", Some("a")),
+        let cases = [
+            (vec![("a.x", "b.y")], "a.x", Some("b.y")),
+            (vec![("a.x", "b.y")], "a.x[3]", Some("b.y[3]")),
+            (vec![("a.x", "b.y")], "a.xy", None),
+            (vec![("a", "b")], "a[\"k\"].x", Some("b[\"k\"].x")),
+            (vec![("gpus", "gpus[0]")], "gpus.fleet", Some("gpus[0].fleet")),
+            (vec![("gpus", "gpus[0]")], "gpus[0].fleet", None),
+            (vec![("gpus[0]", "gpus")], "gpus[0].fleet", Some("gpus.fleet")),
+            (vec![("a", "b"), ("b", "c")], "a.x", Some("c.x")),
+            (vec![("m", "k"), ("m.a", "m.b")], "m.a", Some("k.b")),
+            (vec![("a", "b"), ("b", "a")], "a", Some("a")),
         ];
         for (pairs, address, wanted) in cases {
-            let reached = destination(&moved(pairs), &Address::new(*address));
+            let reached = destination(&moved(&pairs), &Address::new(address));
             assert_eq!(reached, wanted.map(Address::new), "{pairs:?} {address}");
         }
     }

@@ -1,6 +1,10 @@
 //! What users see of the command line, whole: what it prints, how it ends, which files and processes are there then.
 
+#[macro_use]
+mod seen;
+
 use forge_tests::{CLUSTER, Ran, Site, wait_until};
+use seen::{script, shown};
 use std::time::Duration;
 
 const HOPE: Duration = Duration::from_secs(60);
@@ -20,45 +24,6 @@ modules:
 
 fn site() -> Site {
     Site::with(&[("blueprint.yaml", CLUSTER)])
-}
-
-/// A command with all that it printed.
-fn shown(arguments: &[&str], ran: &Ran) -> String {
-    let section = |name: &str, text: &str| if text.is_empty() { String::new() } else { format!("{name}:\n{text}") };
-    format!(
-        "$ forge {}\n{}{}exit code: {}\n",
-        arguments.join(" "),
-        section("stdout", &ran.stdout),
-        section("stderr", &ran.stderr),
-        ran.code
-    )
-}
-
-/// Runs commands one after the other and shows them.
-fn script(site: &Site, commands: &[&[&str]]) -> String {
-    let show = |arguments: &&[&str]| shown(arguments, &site.forge(arguments));
-    commands.iter().map(show).collect::<Vec<_>>().join("\n")
-}
-
-/// Filters what differs from one time to the next: where, when, how long, who.
-fn settings(site: &Site) -> insta::Settings {
-    let mut settings = insta::Settings::clone_current();
-    // A long path is cut at its beginning, and how long it is depends on where temporary files are.
-    settings.add_filter(r"\S*/\.forge/", "[DIRECTORY]/.forge/");
-    settings.add_filter(&site.path().display().to_string(), "[DIRECTORY]");
-    settings.add_filter(r"in \d+\.\d s\b", "in [TIME]");
-    settings.add_filter(r"\b\d\d:\d\d:\d\dZ\b", "[CLOCK]");
-    // How often a wait is looked at, and what is seen then, is chance.
-    settings.add_filter(r"(?m)^  \S+: (no fleet runs|\d+ of \d+ nodes have joined)\n", "");
-    settings.add_filter(r"\d+\.\d kB of code", "[SIZE] of code");
-    settings.add_filter(r"node-\d+", "node-[N]");
-    settings
-}
-
-macro_rules! assert_seen {
-    ($site:expr, $text:expr) => {
-        settings(&$site).bind(|| insta::assert_snapshot!($text))
-    };
 }
 
 fn agents(site: &Site) -> usize {

@@ -3,10 +3,12 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::planning::{known_name, target};
 use crate::project::{Current, kinds};
+use crate::turn::TurnArgs;
 use crate::site::{Site, exit_of, runtime};
 use crate::view;
 use crate::view::plan::Shown;
 use forge_engine::address::Address;
+use forge_engine::forecast::forecast;
 use forge_engine::observe::Observations;
 use forge_engine::plan::{DestroyOptions, plan_destroy};
 use forge_engine::state::State;
@@ -22,6 +24,8 @@ pub(crate) struct Arguments {
     /// Delete buckets and file systems too, with everything in them
     #[arg(long)]
     delete_data: bool,
+    #[command(flatten)]
+    turn: TurnArgs,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -37,7 +41,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let target = target(&current.target)?;
     let home = current.home(&setting.directory);
     let runtime = runtime()?;
-    let site = Site::open(&home, &current.deployment, kinds(target, &home), "forge destroy")?;
+    let site = Site::open(&home, &current.deployment, kinds(target, &home), &arguments.turn.asking("forge destroy", ui))?;
     let everything = arguments.modules.is_empty();
     let options = DestroyOptions {
         delete_data: arguments.delete_data,
@@ -53,7 +57,8 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     for name in &arguments.modules {
         known_name(name, &seen_at.borrow(), "module")?;
     }
-    view::plan::print(ui, &Shown { plan: &plan, notes: &[], refreshed: true, full: arguments.full });
+    let (full, forecast) = (arguments.full, &forecast(&plan, &site.kinds));
+    view::plan::print(ui, &Shown { plan: &plan, notes: &[], refreshed: true, full, forecast });
     if plan.has_changes() && !arguments.yes && !ui.confirm("Delete it?")? {
         ui.say("nothing was done");
         return Ok(Exit::Fixable);

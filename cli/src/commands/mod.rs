@@ -47,6 +47,8 @@ commands! {
     Docs = docs,
     /// Print the JSON Schema of blueprints or of module.yaml, for editors
     Schema = schema,
+    /// Draw what stands on what, for Graphviz or Mermaid
+    Graph = graph,
     /// Show what `up` would do
     Plan = plan,
     /// Make the world as the blueprint says
@@ -69,8 +71,12 @@ commands! {
     Nodes = nodes,
     /// Bring about a failure, to see that training survives it
     Inject = inject,
+    /// Look at what is recorded, and correct it
+    State = state,
     /// Delete what `up` has made
     Destroy = destroy,
+    /// Show who is at work on what is up here, and take a lease away from one that is dead
+    Unlock = unlock,
     /// Print a script that completes commands in a shell
     Completions = completions,
 }

@@ -7,6 +7,7 @@ use crate::saved::Saved;
 use crate::site::{look_and_plan, read_state, runtime};
 use crate::view;
 use crate::view::plan::Shown;
+use forge_engine::forecast::forecast;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -42,7 +43,8 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
         ui.say(format!("target {target} was not asked what is there: this version plans for it as for an empty one"));
     }
     let (notes, refreshed, full) = (&expanded.notes, arguments.refresh, arguments.plan.full);
-    view::plan::print(ui, &Shown { plan: &plan, notes, refreshed, full });
+    let forecast = &forecast(&plan, &kinds);
+    view::plan::print(ui, &Shown { plan: &plan, notes, refreshed, full, forecast });
     let exit = if arguments.check && plan.has_changes() { Exit::Changes } else { Exit::Done };
     if let Some(file) = &arguments.out {
         Saved::new(intent, plan).write(&setting.directory.join(file))?;

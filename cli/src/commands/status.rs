@@ -4,6 +4,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::project::Current;
 use crate::site::{read_state, runtime};
+use crate::turn::holder;
 use crate::ui::JSON_VERSION;
 use serde_json::json;
 
@@ -13,7 +14,9 @@ pub(crate) struct Arguments {}
 pub(crate) fn run(_: Arguments, setting: &Setting) -> Result<Exit, Failure> {
     let ui = setting.ui;
     let current = Current::require(&setting.directory)?;
-    let state = read_state(&current.home(&setting.directory), &current.deployment)?;
+    let home = current.home(&setting.directory);
+    let at_work = holder(&home)?;
+    let state = read_state(&home, &current.deployment)?;
     let bus = Bus::of(&setting.directory).ok();
     let has_fleet = state.records.values().any(|record| record.spec.get("nodes").is_some());
     let (cluster, runs) = runtime()?.block_on(async {
@@ -28,16 +31,21 @@ pub(crate) fn run(_: Arguments, setting: &Setting) -> Result<Exit, Failure> {
     if ui.json {
         ui.document(&json!({"v": JSON_VERSION, "status": {
             "deployment": current.deployment, "target": current.target, "healthy": healthy,
-            "resources": state.records, "cut_off": state.pending.len(), "cluster": cluster, "runs": runs,
+            "resources": state.records, "cut_off": state.pending.len(), "at_work": at_work, "cluster": cluster, "runs": runs,
         }}));
         return Ok(if healthy { Exit::Done } else { Exit::Unhealthy });
     }
     ui.data(format!("{} on target {}", current.deployment, current.target));
+    if let Some(holder) = &at_work {
+        let (command, pid, host, since) = (&holder.command, holder.pid, &holder.host, holder.since);
+        ui.data(format!("  at work: {command}, pid {pid} on {host}, since {since:.0}"));
+    }
     let rows = state.records.iter().map(|(address, record)| {
         vec![format!("  {address}"), record.kind.clone(), record.id.clone()]
     });
     ui.table(&rows.collect::<Vec<_>>());
-    for pending in state.pending.values() {
+    // What somebody is doing at this moment is not cut off.
+    for pending in state.pending.values().filter(|_| at_work.is_none()) {
         ui.data(format!("  {}: cut off while {:?}; run the same command again", pending.begin.address, pending.begin.call));
     }
     match &cluster {

@@ -4,10 +4,12 @@ use crate::failure::Failure;
 use crate::planning::{Intent, PlanArgs, can_be_up};
 use crate::project::{BlueprintArgs, Current, Project, kinds};
 use crate::saved::Saved;
+use crate::turn::TurnArgs;
 use crate::site::{Site, exit_of, read_state, runtime};
 use crate::ui::Ui;
 use crate::view;
 use crate::view::plan::Shown;
+use forge_engine::forecast::forecast;
 use forge_engine::plan::{Action, Plan};
 use forge_engine::state::State;
 use std::path::{Path, PathBuf};
@@ -28,6 +30,8 @@ pub(crate) struct Arguments {
     /// Agree to changes that replace buckets or file systems, with everything in them
     #[arg(long)]
     delete_data: bool,
+    #[command(flatten)]
+    turn: TurnArgs,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -58,14 +62,21 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
         return Err(Failure::new(format!("{up} is up here, and this blueprint is named {named}"))
             .help("Run `forge destroy` first, name it as before, or put the blueprint into a directory of its own."));
     }
+    if let Some(other) = earlier.as_ref().filter(|earlier| earlier.state != current.state) {
+        let place = |state: &Option<String>| state.clone().unwrap_or_else(|| "the directory of its blueprint".to_owned());
+        let (there, here) = (place(&other.state), place(&current.state));
+        return Err(Failure::new(format!("the state of {} lies in {there}, and `state` now says {here}", other.deployment))
+            .help("Put `state` back as it was, or run `forge destroy` first."));
+    }
     if earlier.is_none() {
         // Before the first file, so that `forge destroy` finds whatever a killed `forge up` leaves.
         current.save(&directory)?;
     }
-    let site = Site::open(&home, &current.deployment, kinds(intent.target()?, &home), "forge up")?;
+    let site = Site::open(&home, &current.deployment, kinds(intent.target()?, &home), &arguments.turn.asking("forge up", ui))?;
     let plan = runtime.block_on(site.plan(|state, seen| intent.plan(state, seen, &site.kinds)))?;
     let (notes, full) = (&intent.notes, arguments.plan.full);
-    view::plan::print(ui, &Shown { plan: &plan, notes, refreshed: true, full });
+    let forecast = &forecast(&plan, &site.kinds);
+    view::plan::print(ui, &Shown { plan: &plan, notes, refreshed: true, full, forecast });
     let holds = saved.map_or(Ok(()), |saved| saved.still_holds(&plan));
     let agreed = holds.and_then(|()| agree(&plan, &arguments, ui));
     if !matches!(agreed, Ok(true)) {
@@ -82,8 +93,11 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     current.bucket = earlier.and_then(|earlier| earlier.bucket);
     current.save(&directory)?;
     let outcome = runtime.block_on(site.apply(&plan, ui))?;
-    current.bucket = bucket(&intent, &site.journal.state());
-    current.save(&directory)?;
+    // What another has written down by now is not ours to change.
+    if outcome.fenced.is_none() {
+        current.bucket = bucket(&intent, &site.journal.state());
+        current.save(&directory)?;
+    }
     if !ui.json {
         ui.tell(&view::outcome::text(&outcome, ui.talk_colours()));
         farewell(ui, &intent, outcome.is_complete());

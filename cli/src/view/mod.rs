@@ -1,5 +1,7 @@
 //! What people see, as folds over plans, events and documents.
 
+mod alike;
+pub(crate) mod live;
 pub(crate) mod outcome;
 pub(crate) mod plan;
 pub(crate) mod progress;

@@ -12,7 +12,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-pub(super) const NAME: &str = "journal.jsonl";
+/// The name of its file.
+pub const NAME: &str = "journal.jsonl";
 
 /// See the module.
 #[derive(Debug)]

@@ -242,13 +242,19 @@ fn attach_pending<'a>(things: &mut [Thing<'a>], state: &'a State) -> Vec<NeverHa
 }
 
 /// With the state lost, nothing but the specifications themselves tells what stands on what: one that names another's
-/// identifier needs it. Such an edge only orders deletions, and gives way where it makes no sense.
+/// identifier needs it, and so does one that names an output with that identifier in it, such as its URL. Such an edge only
+/// orders deletions, and gives way where it makes no sense.
 fn infer_dependencies(things: &mut [Thing<'_>]) {
     if things.iter().all(|thing| thing.source != Source::Tagged) {
         return;
     }
-    let owners: BTreeMap<String, Address> =
-        things.iter().filter(|thing| !thing.gone).map(|thing| (thing.id.clone(), thing.address.clone())).collect();
+    let mut owners: BTreeMap<String, Address> = BTreeMap::new();
+    for thing in things.iter().filter(|thing| !thing.gone) {
+        let outputs = thing.observed.iter().flat_map(|observed| observed.outputs.values());
+        let named = outputs.filter_map(Json::as_str).filter(|text| text.contains(&thing.id));
+        owners.extend(named.map(|text| (text.to_owned(), thing.address.clone())));
+        owners.insert(thing.id.clone(), thing.address.clone());
+    }
     for thing in things.iter_mut().filter(|thing| thing.source == Source::Tagged) {
         let mut named = BTreeSet::new();
         for value in thing.observed.iter().flat_map(|observed| observed.spec.values()) {

@@ -30,6 +30,7 @@ pub(crate) mod flavors;
 mod kind;
 mod outputs;
 mod random;
+pub mod rehearsal;
 #[cfg(test)]
 mod scenario;
 mod store;
@@ -212,6 +213,18 @@ impl Cloud {
     #[must_use]
     pub fn deeds(&self) -> Vec<Deed> {
         self.lock().world.deeds.clone()
+    }
+
+    /// The same, from the deed of that number on.
+    #[must_use]
+    pub fn deeds_since(&self, first: usize) -> Vec<Deed> {
+        self.lock().world.deeds.iter().skip(first).cloned().collect()
+    }
+
+    /// How many deeds there are.
+    #[must_use]
+    pub fn deeds_done(&self) -> usize {
+        self.lock().world.deeds.len()
     }
 
     /// What was done to it that no engine may do.

@@ -6,13 +6,9 @@
 
 use super::step;
 use crate::ui::{Paint, Palette};
+use crate::view::alike::{self, FEWEST, instance};
 use forge_engine::plan::{Action, Step};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The fewest that are one row.
-const FEWEST: usize = 3;
-/// The most names of instances that a row says.
-const NAMES: usize = 3;
 
 /// A row of the plan.
 #[derive(Debug)]
@@ -72,13 +68,6 @@ struct Alike<'a> {
     reasons: &'a [String],
 }
 
-/// The address before the last brackets, what stands in them, and what comes after.
-fn instance(address: &str) -> Option<(&str, &str, &str)> {
-    let (before, rest) = address.rsplit_once('[')?;
-    let (key, after) = rest.rsplit_once(']')?;
-    Some((before, key, after))
-}
-
 /// The steps as rows, each row where its first step stands.
 pub(super) fn fold<'a>(steps: impl Iterator<Item = &'a Step>, full: bool) -> Vec<Row<'a>> {
     let mut groups: Vec<Vec<&Step>> = Vec::new();
@@ -101,31 +90,9 @@ pub(super) fn fold<'a>(steps: impl Iterator<Item = &'a Step>, full: bool) -> Vec
 }
 
 fn row(steps: Vec<&Step>) -> Vec<Row<'_>> {
-    let keys: Vec<&str> =
-        steps.iter().filter_map(|step| instance(step.address.as_str())).map(|(_, key, _)| key).collect();
     if steps.len() < FEWEST {
         return steps.into_iter().map(Row::One).collect();
     }
-    let (before, _, after) = instance(steps[0].address.as_str()).unwrap_or_default();
-    let name = format!("{before}[{}]{after}", brief(&keys));
-    vec![Row::Alike { name, steps }]
-}
-
-/// Numbers as ranges, names one by one while they are few.
-fn brief(keys: &[&str]) -> String {
-    let numbers: Option<Vec<u64>> = keys.iter().map(|key| key.parse().ok()).collect();
-    let Some(mut numbers) = numbers else {
-        let more = if keys.len() > NAMES { ", …" } else { "" };
-        return format!("{}{more}", keys.iter().take(NAMES).copied().collect::<Vec<_>>().join(", "));
-    };
-    numbers.sort_unstable();
-    let mut ranges: Vec<(u64, u64)> = Vec::new();
-    for number in numbers {
-        match ranges.last_mut() {
-            Some((_, end)) if *end + 1 == number => *end = number,
-            _ => ranges.push((number, number)),
-        }
-    }
-    let range = |&(start, end): &(u64, u64)| if start == end { start.to_string() } else { format!("{start}..{end}") };
-    ranges.iter().map(range).collect::<Vec<_>>().join(",")
+    let addresses: Vec<&str> = steps.iter().map(|step| step.address.as_str()).collect();
+    vec![Row::Alike { name: alike::name(&addresses), steps }]
 }

@@ -7,11 +7,20 @@ mod fold;
 mod json;
 mod step;
 
+use super::live::clock;
 use crate::ui::{JSON_VERSION, Paint, Palette, Ui};
 use fold::{Row, fold};
+use forge_engine::forecast::Forecast;
 use forge_engine::plan::{Action, Plan, Purpose, Step};
 use serde_json::{Value as Json, json};
 use std::fmt::Write as _;
+use std::time::Duration;
+
+/// What is over sooner needs no forecast.
+const SOON: Duration = Duration::from_secs(10);
+
+/// The most resources of a critical path that are named.
+const LONGEST_PATH: usize = 6;
 
 /// A plan and how it is to be shown.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +32,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) refreshed: bool,
     /// Whether alike resources are shown one by one.
     pub(crate) full: bool,
+    /// What it will take and cost.
+    pub(crate) forecast: &'a Forecast,
 }
 
 /// Tells people what modules want said; as data it goes with the plan.
@@ -43,6 +54,10 @@ pub(crate) fn print(ui: Ui, shown: &Shown<'_>) {
 fn document(shown: &Shown<'_>) -> Json {
     json!({
         "v": JSON_VERSION, "plan": json::plan(shown.plan), "refreshed": shown.refreshed, "notes": shown.notes,
+        "forecast": {
+            "seconds": shown.forecast.seconds, "critical_path": shown.forecast.critical_path,
+            "before": shown.forecast.before, "after": shown.forecast.after, "difference": shown.forecast.difference,
+        },
     })
 }
 
@@ -75,6 +90,7 @@ fn text(shown: &Shown<'_>, palette: Palette) -> String {
         line(format!("  {} left out: this is a plan for a part", resources(plan.left_out.len())));
     }
     line(palette.paint(Paint::Strong, count(plan)));
+    forecast(shown.forecast).into_iter().for_each(&mut line);
     out
 }
 
@@ -114,6 +130,35 @@ fn kept(plan: &Plan) -> Vec<String> {
         format!("  = {:width$}  {:kinds$}  stays: {}", kept.address, kept.kind, kept.reason)
     };
     plan.kept.iter().map(line).collect()
+}
+
+/// How long it takes and what it costs, where that is worth a line.
+fn forecast(forecast: &Forecast) -> Vec<String> {
+    let mut lines = Vec::new();
+    let duration = Duration::from_secs(forecast.seconds);
+    if duration >= SOON {
+        let mut path: Vec<&str> = forecast.critical_path.iter().map(|leg| leg.address.as_str()).collect();
+        // The two halves of a replacement.
+        path.dedup();
+        let path = match path.as_slice() {
+            [] => String::new(),
+            [only] => format!(": {only}"),
+            // The ends say where it is spent; all of it is in the JSON.
+            [first, .., last] if path.len() > LONGEST_PATH => format!(": {first} -> … -> {last}"),
+            path => format!(": {}", path.join(" -> ")),
+        };
+        lines.push(format!("takes about {}{path}", clock(duration)));
+    }
+    let (before, after) = (forecast.before.usd_per_hour, forecast.after.usd_per_hour);
+    if before != 0.0 || after != 0.0 {
+        let unknown = match forecast.after.unknown {
+            0 => String::new(),
+            1 => "; the price of 1 resource is not known".to_owned(),
+            n => format!("; the prices of {n} resources are not known"),
+        };
+        lines.push(format!("costs ${before:.2} an hour now and ${after:.2} then{unknown}"));
+    }
+    lines
 }
 
 fn resources(n: usize) -> String {

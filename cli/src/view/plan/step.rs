@@ -80,7 +80,26 @@ pub(super) fn value(value: &Value) -> String {
     if text.chars().count() <= LONGEST {
         return text;
     }
+    if matches!(value, Value::List(_) | Value::Map(_)) {
+        return text.chars().take(LONGEST - 1).chain(['…']).collect();
+    }
     // The end of a path says more than its beginning.
     let end: String = text.chars().skip(text.chars().count() - (LONGEST - 1)).collect();
     format!("…{end}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn of_what_is_long_the_part_that_says_most_is_shown() {
+        let path = format!("/var/{}/data.bucket", "x".repeat(80));
+        let shown = value(&json!(path).into());
+        assert!(shown.starts_with('…') && shown.ends_with("xx/data.bucket"), "{shown}");
+        let shown = value(&json!({"Name": "node", "team": "x".repeat(30), "zone": "y".repeat(30)}).into());
+        assert!(shown.starts_with("{Name: node, team: xx") && shown.ends_with('…'), "{shown}");
+        assert_eq!(shown.chars().count(), LONGEST);
+    }
 }

@@ -76,7 +76,7 @@ pub(super) fn nothing_precious_is_gone(
     lifted: impl Fn(&Address) -> bool,
     consent: bool,
 ) -> Result<(), Violation> {
-    for deed in desk.cloud.deeds().iter().skip(deeds_before).filter(|deed| deed.call == Call::Delete) {
+    for deed in desk.cloud.deeds_since(deeds_before).iter().filter(|deed| deed.call == Call::Delete) {
         if deed.destroyed_data && !consent {
             return Err(Violation::new(format!("{} held data and was deleted without consent", deed.id)));
         }

@@ -31,7 +31,7 @@ use crate::kind::Tags;
 use crate::resource::Resource;
 use crate::simulate::{Cloud, Object, Random, Rate, Weather};
 use crate::state::State;
-use crate::value::Value;
+use crate::value::{Output, Value};
 use blueprint::Draft;
 use check::Foreign;
 use desk::{Desk, Kill, Ran, Wish};
@@ -96,6 +96,8 @@ struct Scenario {
     foreign: Foreign,
     /// What existed when the journal was lost.
     adrift: BTreeSet<String>,
+    /// What the journal said after the last run.
+    state: State,
     tally: Tally,
 }
 
@@ -131,8 +133,8 @@ impl Scenario {
         let mut desk = Desk::new(cloud, limits);
         desk.told = told;
         let draft = Draft::new(&mut chance);
-        let (foreign, adrift, tally) = Default::default();
-        Self { chance, desk, draft, weather, foreign, adrift, tally }
+        let (foreign, adrift, state, tally) = Default::default();
+        Self { chance, desk, draft, weather, foreign, adrift, state, tally }
     }
 
     async fn play(&mut self) -> Result<(), Violation> {
@@ -204,6 +206,7 @@ impl Scenario {
         self.desk.tell(|| "the journal is lost".to_owned());
         self.tally.count("journals lost");
         self.desk.store.set(None);
+        self.state = State::default();
         self.adrift.extend(self.ours().into_iter().map(|object| object.id));
     }
 
@@ -233,8 +236,8 @@ impl Scenario {
 
     /// One run, and what must hold after it.
     async fn run(&mut self, wish: &Wish, kill: Kill) -> Result<Ran, Violation> {
-        let before = self.desk.state().await?;
-        let deeds = self.desk.cloud.deeds().len();
+        let before = std::mem::take(&mut self.state);
+        let deeds = self.desk.cloud.deeds_done();
         self.desk.tell(|| format!("{} until {kill:?}", told(wish)));
         let ran = self.desk.run(wish, kill).await?;
         self.desk.tell(|| format!("  {}", shown(&ran)));
@@ -260,11 +263,12 @@ impl Scenario {
         if matches!(ran, Ran::Refused(_) | Ran::NoConsent | Ran::Blind(_)) {
             self.nothing_happened(deeds, &before, &state)?;
         }
+        self.state = state;
         Ok(ran)
     }
 
     fn nothing_happened(&self, deeds: usize, before: &State, after: &State) -> Result<(), Violation> {
-        if self.desk.cloud.deeds().len() > deeds || before != after {
+        if self.desk.cloud.deeds_done() > deeds || before != after {
             return Err(Violation::new("a plan was refused, and yet something happened".to_owned()));
         }
         Ok(())
@@ -325,7 +329,7 @@ impl Scenario {
             ran = self.run(&Wish::Up { resources: resources.clone(), delete_data: true }, Kill::Never).await?;
         }
         self.complete(&ran)?;
-        let state = self.desk.state().await?;
+        let state = self.state.clone();
         check::world_is_as_desired(&self.desk, &resources, &state, &self.ours(), &self.adrift)?;
         self.nothing_is_left_to_do(&resources).await?;
         self.destroy().await
@@ -339,13 +343,13 @@ impl Scenario {
     }
 
     async fn nothing_is_left_to_do(&mut self, resources: &[Resource]) -> Result<(), Violation> {
-        let deeds = self.desk.cloud.deeds().len();
+        let deeds = self.desk.cloud.deeds_done();
         let ran = self.run(&Wish::Up { resources: resources.to_vec(), delete_data: false }, Kill::Never).await?;
         let Ran::Applied(plan, _) = &ran else {
             return Err(Violation::new(format!("nothing was to be done: {}", shown(&ran))));
         };
         let rewrites = plan.steps.iter().any(|step| step.rewrites_record);
-        if plan.has_changes() || rewrites || self.desk.cloud.deeds().len() > deeds {
+        if plan.has_changes() || rewrites || self.desk.cloud.deeds_done() > deeds {
             return Err(Violation::new(format!("there is still something to do: {}", shown(&ran))));
         }
         Ok(())
@@ -357,7 +361,7 @@ impl Scenario {
         if let Some(other) = reasons.iter().find(|code| !["protected", "forbidden-change", "no-order"].contains(code)) {
             return Err(Violation::new(format!("refused without a reason ({other}): {findings:?}")));
         }
-        let state = self.desk.state().await?;
+        let state = self.state.clone();
         let protected = state.records.values().any(|record| record.protect)
             || state.superseded.iter().any(|old| old.record.protect)
             || state.pending.values().any(|pending| pending.begin.protect)
@@ -400,7 +404,7 @@ impl Scenario {
             |(address, kind, spec, dependencies): &(&Address, &String, &Json, &BTreeSet<Address>)| Resource {
                 address: (*address).clone(),
                 kind: (*kind).clone(),
-                spec: Value::from((*spec).clone()),
+                spec: referring(spec, dependencies, state),
                 depends_on: dependencies.iter().filter(|dependency| wanted.contains_key(dependency)).cloned().collect(),
                 protect: false,
                 origin: None,
@@ -412,7 +416,7 @@ impl Scenario {
     }
 
     async fn destroy(&mut self) -> Result<(), Violation> {
-        let state = self.desk.state().await?;
+        let state = self.state.clone();
         if state.records.values().any(|record| record.protect) {
             let ran = self.run(&Wish::Destroy { delete_data: true }, Kill::Never).await?;
             if !matches!(&ran, Ran::Refused(findings) if findings.iter().all(|finding| finding.id == "protected")) {
@@ -433,7 +437,7 @@ impl Scenario {
         if !left.is_empty() {
             return Err(Violation::new(format!("left behind: {left:?}")));
         }
-        let state = self.desk.state().await?;
+        let state = &self.state;
         if state.is_empty() { Ok(()) } else { Err(Violation::new(format!("remembered after a destroy: {state:?}"))) }
     }
 
@@ -442,9 +446,29 @@ impl Scenario {
         self.tally.add("calls", calls.values().map(super::Calls::total).sum());
         self.tally.add("throttled", calls.values().map(|calls| calls.throttled).sum());
         self.tally.add("calls failed", calls.values().map(|calls| calls.failed).sum());
-        self.tally.add("effects", self.desk.cloud.deeds().len() as u64);
+        self.tally.add("effects", self.desk.cloud.deeds_done() as u64);
         self.tally.add("tokens replayed", self.desk.cloud.replays());
     }
+}
+
+/// A recorded specification as somebody would write it: what it names is referred to.
+fn referring(spec: &Json, dependencies: &BTreeSet<Address>, state: &State) -> Value {
+    let known = |id: &Value| {
+        let named = |address: &&Address| {
+            state.records.get(address).is_some_and(|record| *id == Value::String(record.id.clone()))
+        };
+        let address = dependencies.iter().find(named)?.clone();
+        Some(Value::Output(Output { address, name: "id".to_owned() }))
+    };
+    let mut spec = Value::from(spec.clone());
+    if let Value::Map(fields) = &mut spec
+        && let Some(Value::List(parents)) = fields.get_mut("parents")
+    {
+        for parent in parents {
+            *parent = known(parent).unwrap_or_else(|| parent.clone());
+        }
+    }
+    spec
 }
 
 fn is_to_be_repeated(ran: &Ran) -> bool {
