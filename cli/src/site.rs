@@ -131,7 +131,8 @@ impl Site {
         let guard = self.owned.guard();
         let cancel = Cancel::new();
         let _interrupts_are_ours = Applying::begin();
-        let (live, began) = (Mutex::new(Live::new(plan, forecast(plan, &self.kinds).duration)), Instant::now());
+        let (live, began) =
+            (Mutex::new(Live::new(plan, Duration::from_secs(forecast(plan, &self.kinds).seconds))), Instant::now());
         let show = |event: &Emitted| {
             if ui.json {
                 return ui.document(event);

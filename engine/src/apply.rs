@@ -15,6 +15,7 @@
 
 mod calls;
 mod cancel;
+mod cause;
 mod reads;
 mod step;
 mod walk;
@@ -41,6 +42,7 @@ use tokio::time::Instant;
 use walk::Walk;
 
 pub use cancel::Cancel;
+pub use cause::Cause;
 
 /// What bounds a run.
 #[derive(Debug, Clone, Copy)]
@@ -137,6 +139,9 @@ pub struct Failure {
     pub chain: Vec<String>,
     /// What to do, where that is known.
     pub help: Option<String>,
+    /// Of a deletion: what stands on it by the record, nearest first, and is still there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blockers: Vec<Address>,
 }
 
 /// A step that was not done.
@@ -291,7 +296,7 @@ impl Executor<'_> {
     }
 
     fn emit_failure(&self, failure: &Failure) {
-        let Failure { address, kind, action, chain, help } = failure.clone();
+        let Failure { address, kind, action, chain, help, .. } = failure.clone();
         self.emit(Event::StepFailed { address, kind, action, chain, help });
     }
 

@@ -1,89 +1,123 @@
-//! What a plan will take and cost, by what its kinds say is usual. Pure; nothing is decided by it.
+//! What a plan will take: time, and money by the hour. Pure.
+//!
+//! Time comes from what each kind usually takes. The *critical path* is the chain of calls, each waiting for the one
+//! before it, that takes longest; with nothing else in the way, the run takes as long as it does. That is a lower bound
+//! that a run comes close to: calls queue only where a service allows few of them.
+//!
+//! Money comes from the kinds that know their prices. What none is known of is counted, never guessed: a sum says how many
+//! resources it leaves out.
 
 use crate::address::Address;
 use crate::graph;
-use crate::kind::{Hourly, Kinds};
+use crate::kind::Kinds;
 use crate::plan::{Action, Operation, Part, Plan, Step};
+use crate::state::Call;
 use crate::value::{Output, Value};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 
-/// What a plan will take and cost.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+/// What a plan will take.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Forecast {
-    /// How long it usually takes: its critical path.
-    pub duration: Duration,
-    /// The resources on the critical path, the first first.
-    pub critical: Vec<Address>,
-    /// What costs as far as it is known before: the resources that the plan is about, as they are. None when of none of
-    /// them it is known.
-    pub before: Option<Hourly>,
-    /// The same after.
-    pub after: Option<Hourly>,
+    /// How long it usually takes, in seconds: the whole of the critical path.
+    pub seconds: u64,
+    /// The calls of the critical path, in their order.
+    pub critical_path: Vec<Leg>,
+    /// What everything costs now, as far as the plan knows it.
+    pub before: Cost,
+    /// What everything will cost.
+    pub after: Cost,
+    /// What the plan adds, or saves when it is negative. What stays as it is takes no part, known or not.
+    pub difference: Cost,
 }
 
-/// The forecast of a plan.
+/// A call of the critical path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Leg {
+    /// The resource.
+    pub address: Address,
+    /// The call.
+    pub call: Call,
+    /// How long it usually takes until its effect can be used, in seconds.
+    pub seconds: u64,
+}
+
+/// A sum of prices.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Cost {
+    /// US dollars per hour of those whose price is known.
+    pub usd_per_hour: f64,
+    /// How many resources have a price that nobody here knows.
+    pub unknown: usize,
+}
+
+impl Cost {
+    fn add(&mut self, price: Option<f64>) {
+        match price {
+            Some(price) => self.usd_per_hour += price,
+            None => self.unknown += 1,
+        }
+    }
+}
+
+/// Works out what `plan` will take.
 #[must_use]
 pub fn forecast(plan: &Plan, kinds: &Kinds) -> Forecast {
-    let remaining = remaining(plan, kinds);
-    let mut followers = vec![Vec::new(); plan.operations.len()];
-    for (position, operation) in plan.operations.iter().enumerate() {
-        operation.after.iter().for_each(|&before| followers[before].push(position));
-    }
-    let longest = |positions: &mut dyn Iterator<Item = usize>| {
-        // Of several the first, so that the path is always the same.
-        positions.max_by_key(|&position| (remaining[position], std::cmp::Reverse(position)))
-    };
-    let mut critical: Vec<Address> = Vec::new();
-    let mut next = longest(&mut (0..remaining.len()));
-    let duration = next.map(|position| remaining[position]).unwrap_or_default();
-    while let Some(position) = next.filter(|&position| !remaining[position].is_zero()) {
-        let step = &plan.steps[plan.operations[position].step];
-        if critical.last() != Some(&step.address) && !usual(plan, kinds, &plan.operations[position]).is_zero() {
-            critical.push(step.address.clone());
+    let critical_path = critical_path(plan, kinds);
+    let (mut before, mut after, mut difference) = <(Cost, Cost, Cost)>::default();
+    for step in &plan.steps {
+        let (was, will) = prices(step, kinds);
+        was.iter().for_each(|price| before.add(*price));
+        will.iter().for_each(|price| after.add(*price));
+        if step.action != Action::NoOp && was != will {
+            let known = |price: Option<Option<f64>>| price.unwrap_or(Some(0.0));
+            difference.add(known(will).zip(known(was)).map(|(will, was)| will - was));
         }
-        next = longest(&mut followers[position].iter().copied());
     }
-    let before = plan.steps.iter().filter_map(|step| hourly(kinds, &step.kind, step.before.as_ref()?));
-    let after = plan.steps.iter().filter(|step| step.action != Action::Delete);
-    let after = after.filter_map(|step| hourly(kinds, &step.kind, &wanted(step)?));
-    Forecast { duration, critical, before: sum(before), after: sum(after) }
+    // They stay as they are, and the plan does not say what they are.
+    before.unknown += plan.kept.len();
+    after.unknown += plan.kept.len();
+    let seconds = critical_path.iter().map(|leg| leg.seconds).sum();
+    Forecast { seconds, critical_path, before, after, difference }
 }
 
-fn hourly(kinds: &Kinds, kind: &str, spec: &Json) -> Option<Hourly> {
-    kinds.get(kind)?.hourly(spec)
+/// What the resource of a step costs before it and after it: none where it is not there, none within where its price is
+/// not known.
+fn prices(step: &Step, kinds: &Kinds) -> (Option<Option<f64>>, Option<Option<f64>>) {
+    let kind = kinds.get(&step.kind);
+    let price = |spec: Option<&Json>| kind.and_then(|kind| Some(kind.hourly(spec?)?.0));
+    // What is not known yet is rarely what something is paid by.
+    let stand_in = |_: &Output| Some(json!("(known after apply)"));
+    let desired = step.desired.as_ref().and_then(|desired: &Value| desired.resolve(&stand_in).ok());
+    let (was, will) = (price(step.before.as_ref()), price(desired.as_ref()));
+    match step.action {
+        Action::NoOp | Action::Adopt => (Some(will), Some(will)),
+        Action::Create => (None, Some(will)),
+        Action::Update | Action::ReplaceCreateFirst | Action::ReplaceDeleteFirst => (Some(was), Some(will)),
+        Action::Delete => (Some(was), None),
+        Action::Forget => (None, None),
+    }
 }
 
-/// What a step is to make, with something in place of what is not known yet: prices do not hang on identifiers.
-fn wanted(step: &Step) -> Option<Json> {
-    let unknown = |_: &Output| Some(json!("(known after apply)"));
-    step.desired.as_ref().and_then(|desired: &Value| desired.resolve(&unknown).ok())
-}
-
-fn sum(prices: impl Iterator<Item = Hourly>) -> Option<Hourly> {
-    prices.reduce(|sum, price| Hourly(sum.0 + price.0))
-}
-
-/// How long an operation usually takes.
-fn usual(plan: &Plan, kinds: &Kinds, operation: &Operation) -> Duration {
-    let Some(kind) = kinds.get(&plan.steps[operation.step].kind) else { return Duration::ZERO };
-    let typical = kind.typical();
+/// The call of an operation, and how long it usually takes.
+fn usual(plan: &Plan, kinds: &Kinds, operation: &Operation) -> Option<(Call, Duration)> {
+    let typical = kinds.get(&plan.steps[operation.step].kind)?.typical();
     match operation.part {
-        Part::Create => typical.create,
-        Part::Update => typical.update,
-        Part::Delete => typical.delete,
-        Part::Adopt | Part::Keep | Part::Forget => Duration::ZERO,
+        Part::Create => Some((Call::Create, typical.create)),
+        Part::Update => Some((Call::Update, typical.update)),
+        Part::Delete => Some((Call::Delete, typical.delete)),
+        Part::Adopt | Part::Keep | Part::Forget => None,
     }
 }
 
 /// For each operation, how long the longest path from its beginning to the end of the plan usually takes.
 pub(crate) fn remaining(plan: &Plan, kinds: &Kinds) -> Vec<Duration> {
+    let usual = |operation| usual(plan, kinds, operation).map_or(Duration::ZERO, |(_, usual)| usual);
+    let own: Vec<Duration> = plan.operations.iter().map(usual).collect();
     let edges: Vec<Vec<usize>> = plan.operations.iter().map(|operation| operation.after.clone()).collect();
-    let mut remaining: Vec<Duration> = plan.operations.iter().map(|operation| usual(plan, kinds, operation)).collect();
-    let own = remaining.clone();
-    let order = graph::order(&edges).unwrap_or_default();
-    for &position in order.iter().rev() {
+    let mut remaining = own.clone();
+    for position in graph::order(&edges).unwrap_or_default().into_iter().rev() {
         for &before in &edges[position] {
             remaining[before] = remaining[before].max(own[before] + remaining[position]);
         }
@@ -91,30 +125,74 @@ pub(crate) fn remaining(plan: &Plan, kinds: &Kinds) -> Vec<Duration> {
     remaining
 }
 
+fn critical_path(plan: &Plan, kinds: &Kinds) -> Vec<Leg> {
+    let remaining = remaining(plan, kinds);
+    let edges: Vec<Vec<usize>> = plan.operations.iter().map(|operation| operation.after.clone()).collect();
+    let followers = graph::reversed(&edges);
+    // Of several that take as long, the first one.
+    let longest = |among: &mut dyn Iterator<Item = usize>| among.max_by_key(|&at| (remaining[at], usize::MAX - at));
+    let mut next = longest(&mut (0..edges.len()).filter(|&position| edges[position].is_empty()));
+    let mut path = Vec::new();
+    while let Some(position) = next {
+        let operation = &plan.operations[position];
+        if let Some((call, usual)) = usual(plan, kinds, operation) {
+            let address = plan.steps[operation.step].address.clone();
+            path.push(Leg { address, call, seconds: usual.as_secs() });
+        }
+        next = longest(&mut followers[position].iter().copied());
+    }
+    path
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::Observations;
-    use crate::plan::{PlanOptions, plan};
+    use crate::kind::Typical;
+    use crate::plan::{DestroyOptions, PlanOptions, plan};
     use crate::sim::{Site, resource};
     use crate::state::State;
 
-    #[test]
-    fn the_critical_path_is_the_longest_chain() {
+    fn path(forecast: &Forecast) -> Vec<String> {
+        let legs = forecast.critical_path.iter();
+        legs.map(|leg| format!("{:?} {} {}", leg.call, leg.address, leg.seconds).to_lowercase()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_chain_is_what_it_takes() {
         let site = Site::new();
-        let resources = [
-            resource("net", "net", &[], 1),
-            resource("net", "apart", &[], 1),
-            resource("disk", "disk", &["net"], 10),
-            resource("node", "node", &["net", "disk"], 2),
-            resource("slot", "slot", &["apart"], 0),
+        let desired = [
+            resource("net", "net", &[], 4),
+            resource("node", "node", &["net"], 0),
+            resource("disk", "disk", &["net"], 6),
+            resource("slot", "slot", &["disk"], 0),
+            resource("net", "free", &[], 0),
         ];
-        let (state, seen) = (State::default(), Observations::default());
-        let made = plan(&site.desired(&resources), &state, &seen, &site.kinds, &PlanOptions::default()).unwrap();
-        let forecast = forecast(&made, &site.kinds);
-        let path: Vec<&str> = forecast.critical.iter().map(Address::as_str).collect();
-        // Each takes a second, which is what kinds say that say nothing.
-        assert_eq!((path, forecast.duration), (vec!["net", "disk", "node"], Duration::from_secs(3)));
-        assert_eq!((forecast.before, forecast.after), (None, None));
+        let (state, seen) = (State::default(), Default::default());
+        let made = plan(&site.desired(&desired), &state, &seen, &site.kinds, &PlanOptions::default()).unwrap();
+        let foreseen = forecast(&made, &site.kinds);
+        assert_eq!(path(&foreseen), ["create net 1", "create disk 1", "create slot 1"]);
+        assert_eq!(foreseen.seconds, Typical::CALL.create.as_secs() * 3);
+        // Disks cost a dollar for each size, nets nothing; of the others nobody knows.
+        assert_eq!(foreseen.before, Cost::default());
+        assert_eq!(foreseen.after, Cost { usd_per_hour: 6.0, unknown: 2 });
+        assert_eq!(foreseen.difference, foreseen.after);
+
+        site.up(&desired).await;
+        let mut changed = desired.clone();
+        changed[2] = resource("disk", "disk", &["net"], 2);
+        let journal = site.journal();
+        let foreseen = forecast(&site.plan(&journal, &changed).await.unwrap(), &site.kinds);
+        assert_eq!(path(&foreseen), ["update disk 1"]);
+        assert_eq!((foreseen.before.usd_per_hour, foreseen.after.usd_per_hour), (6.0, 2.0));
+        assert_eq!(foreseen.difference, Cost { usd_per_hour: -4.0, unknown: 0 });
+
+        let all = DestroyOptions { delete_data: true, modules: None };
+        let foreseen = forecast(&site.plan_destroy(&journal, &all).await, &site.kinds);
+        assert_eq!(path(&foreseen), ["delete slot 1", "delete disk 1", "delete net 1"]);
+        assert_eq!((foreseen.after, foreseen.difference.usd_per_hour), (Cost::default(), -6.0));
+        assert_eq!(
+            serde_json::to_string(&foreseen.critical_path[0]).unwrap(),
+            r#"{"address":"slot","call":"delete","seconds":1}"#
+        );
     }
 }

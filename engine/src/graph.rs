@@ -11,13 +11,13 @@ use crate::address::Address;
 use crate::diag::Diagnostic;
 use crate::resource::Resource;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 
 /// The dependencies among desired resources, without cycles.
 #[derive(Debug, Clone)]
 pub struct Graph {
     addresses: Vec<Address>,
-    index: BTreeMap<Address, usize>,
+    index: HashMap<Address, usize>,
     dependencies: Vec<Vec<usize>>,
     order: Vec<usize>,
 }
@@ -29,7 +29,7 @@ impl Graph {
     /// Every address that is used twice, every reference to an address that does not exist, every cycle.
     pub fn build(resources: &[Resource]) -> Result<Self, Vec<Diagnostic>> {
         let mut findings = Vec::new();
-        let mut index: BTreeMap<Address, usize> = BTreeMap::new();
+        let mut index: HashMap<Address, usize> = HashMap::with_capacity(resources.len());
         for (position, resource) in resources.iter().enumerate() {
             if let Some(&first) = index.get(&resource.address) {
                 findings.push(used_twice(resource, &resources[first]));

@@ -12,7 +12,8 @@
 //! that says what to look for, and the next run looks, adopts what it finds, and goes on.
 //!
 //! What the world is made of is known only to [`kind`]s; what a value is that is not known yet, only to [`value`].
-//! Findings are [`diag`]nostics that name places symbolically; what happens is told in [`event`]s. How often to try and
+//! Findings are [`diag`]nostics that name places symbolically; what happens is told in [`event`]s, and what a plan will
+//! take in a [`mod@forecast`]. How often to try and
 //! how long to wait is a [`pace`]. The dependency [`graph`] is where order and cycles come from.
 //!
 //! With the feature `simulate` all of this also runs against a cloud that is not there, in virtual time, under any faults;

@@ -6,7 +6,9 @@ use crate::apply::{Cancel, Limits, Outcome, Run, apply};
 use crate::diag::Diagnostic;
 use crate::event::{Emitted, Event};
 use crate::journal::{Clock, Journal};
-use crate::kind::{Effect, ErrorClass, Kind, KindError, Kinds, Observed, OnIdentifier, Readiness, Recovery, Tags};
+use crate::kind::{
+    Effect, ErrorClass, Hourly, Kind, KindError, Kinds, Observed, OnIdentifier, Readiness, Recovery, Tags,
+};
 use crate::observe::{Observations, ObserveOptions, look_and_plan, observe};
 use crate::plan::{DestroyOptions, Plan, PlanOptions, plan, plan_destroy};
 use crate::resource::{Desired, Resource};
@@ -211,6 +213,14 @@ impl<F: Flavor> Kind for Sim<F> {
     fn identity(&self, spec: &Spec) -> Option<String> {
         let within = spec.parents.first().filter(|_| F::RECOVERY == Recovery::Identity)?;
         Some(format!("{within}/{}", F::NAME))
+    }
+
+    fn hourly(&self, spec: &Spec) -> Option<Hourly> {
+        match F::NAME {
+            "sim.disk" => Some(Hourly(f64::from(u32::try_from(spec.size).ok()?))),
+            "sim.net" => Some(Hourly(0.0)),
+            _ => None,
+        }
     }
 
     fn effect(&self, field: &str, _: &Spec, _: &Spec) -> Effect {

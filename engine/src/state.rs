@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
+use std::collections::btree_map::Entry as BTreeEntry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A call that changes the world.
@@ -202,41 +203,47 @@ impl State {
     /// What is wrong, when the entry speaks of an operation that never began or a record that is not there: such a journal
     /// is corrupt.
     pub fn fold(&mut self, serial: u64, at: Timestamp, entry: &Entry) -> Result<(), String> {
+        self.take(serial, at, entry.clone())
+    }
+
+    /// [`State::fold`] of an entry that nobody else needs any more.
+    pub(crate) fn take(&mut self, serial: u64, at: Timestamp, entry: Entry) -> Result<(), String> {
         match entry {
-            Entry::Snapshot(state) => *self = State::clone(state),
+            Entry::Snapshot(state) => *self = *state,
             Entry::Opened { .. } => {}
             Entry::Begin(begin) => {
-                let pending = Pending { begin: Begin::clone(begin), identified: None, attempted: at, serial };
-                if self.pending.insert(begin.operation.clone(), pending).is_some() {
-                    return Err(format!("operation {} begins twice", begin.operation));
+                let operation = begin.operation.clone();
+                let pending = Pending { begin: *begin, identified: None, attempted: at, serial };
+                if self.pending.insert(operation.clone(), pending).is_some() {
+                    return Err(format!("operation {operation} begins twice"));
                 }
             }
-            Entry::Retried { operation } => self.open(operation)?.attempted = at,
-            Entry::Identified { operation, id } => self.open(operation)?.identified = Some(id.clone()),
+            Entry::Retried { operation } => self.open(&operation)?.attempted = at,
+            Entry::Identified { operation, id } => self.open(&operation)?.identified = Some(id),
             Entry::End { operation, record, settles } => {
-                let begin = self.close(operation)?.begin;
+                let begin = self.close(&operation)?.begin;
                 match (record, &begin.id) {
-                    (Some(record), _) => self.record(&begin.address, Record::clone(record), serial, at),
+                    (Some(record), _) => self.record(begin.address, *record, serial, at),
                     (None, Some(id)) => self.forget(&begin.address, &begin.kind, id),
                     (None, None) => return Err(format!("operation {operation} ends without a result")),
                 }
-                self.settle(settles);
+                self.settle(&settles);
             }
             Entry::Failed { operation, .. } => {
-                self.close(operation)?;
+                self.close(&operation)?;
             }
             Entry::Recorded { address, record, settles } => {
-                self.record(address, Record::clone(record), serial, at);
-                self.settle(settles);
+                self.record(address, *record, serial, at);
+                self.settle(&settles);
             }
             Entry::Moved { from, to, kind, id } => {
-                let there = self.records.remove(from).filter(|record| record.kind == *kind && record.id == *id);
+                let there = self.records.remove(&from).filter(|record| record.kind == kind && record.id == id);
                 let record = there.ok_or_else(|| format!("{kind} {id} moves from {from}, where it is not"))?;
                 self.record(to, record, serial, at);
             }
             Entry::Forgotten { address, kind, id, settles } => {
-                self.forget(address, kind, id);
-                self.settle(settles);
+                self.forget(&address, &kind, &id);
+                self.settle(&settles);
             }
         }
         self.serial = serial;
@@ -269,16 +276,21 @@ impl State {
         }
     }
 
-    fn record(&mut self, address: &Address, mut record: Record, serial: u64, at: Timestamp) {
+    fn record(&mut self, address: Address, mut record: Record, serial: u64, at: Timestamp) {
         record.since = at;
         record.serial = serial;
         self.superseded.retain(|old| !(old.record.kind == record.kind && old.record.id == record.id));
-        let same = (record.kind.clone(), record.id.clone());
-        if let Some(old) = self.records.insert(address.clone(), record)
-            && (&old.kind, &old.id) != (&same.0, &same.1)
-            && !broken(Sabotage::ForgetsTheOldHalf)
-        {
-            self.superseded.push(Superseded { address: address.clone(), record: old });
+        match self.records.entry(address) {
+            BTreeEntry::Vacant(free) => {
+                free.insert(record);
+            }
+            BTreeEntry::Occupied(mut taken) => {
+                let same = (&taken.get().kind, &taken.get().id) == (&record.kind, &record.id);
+                let old = taken.insert(record);
+                if !same && !broken(Sabotage::ForgetsTheOldHalf) {
+                    self.superseded.push(Superseded { address: taken.key().clone(), record: old });
+                }
+            }
         }
     }
 

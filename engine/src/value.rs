@@ -124,6 +124,27 @@ impl Value {
         })
     }
 
+    /// Whether it is known and the same as `json`: what comparing [`Value::to_json`] would say, without making it.
+    #[must_use]
+    pub fn is(&self, json: &serde_json::Value) -> bool {
+        use serde_json::Value as Json;
+        match (self, json) {
+            (Self::Null, Json::Null) => true,
+            (Self::Bool(one), Json::Bool(other)) => one == other,
+            (Self::Number(one), Json::Number(other)) => one == other,
+            (Self::String(one), Json::String(other)) => one == other,
+            (Self::List(items), Json::Array(others)) => {
+                items.len() == others.len() && items.iter().zip(others).all(|(item, other)| item.is(other))
+            }
+            (Self::Map(entries), Json::Object(others)) => {
+                entries.len() == others.len()
+                    && entries.iter().all(|(key, item)| others.get(key).is_some_and(|other| item.is(other)))
+            }
+            (Self::Concat(_) | Self::Secret(_), _) => self.to_json().as_ref() == Some(json),
+            _ => false,
+        }
+    }
+
     /// The value as JSON when nothing in it is unknown.
     #[must_use]
     pub fn to_json(&self) -> Option<serde_json::Value> {

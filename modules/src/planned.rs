@@ -5,7 +5,7 @@
 //! nothing; every call that would touch something is refused, with a message that says so.
 
 use forge_engine::address::Deployment;
-use forge_engine::kind::{Effect, Kind, KindError, Observed, OnIdentifier, Tags};
+use forge_engine::kind::{Effect, Hourly, Kind, KindError, Observed, OnIdentifier, Tags, Typical};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,19 +25,41 @@ pub trait Planned: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'st
     const HOLDS_DATA: bool = false;
     /// [`Kind::READY_DEADLINE`].
     const READY_DEADLINE: Duration = Duration::from_secs(60);
+    /// [`Kind::SERVICE`].
+    const SERVICE: &'static str = "";
+    /// [`Kind::TYPICAL`].
+    const TYPICAL: Typical = Typical::CALL;
 
     /// [`Kind::effect`].
     fn effect(field: &str, before: &Self, after: &Self) -> Effect;
+
+    /// [`Kind::hourly`], in a region where that is known.
+    fn hourly(&self, _region: Option<&str>) -> Option<Hourly> {
+        None
+    }
 }
 
+/// What costs nothing by itself.
+pub(crate) const FREE: Option<Hourly> = Some(Hourly(0.0));
+
 /// A kind whose resources can be planned and not made.
-pub struct PlanOnly<S>(PhantomData<fn() -> S>);
+pub struct PlanOnly<S> {
+    /// Where it would be made, as far as that is known: prices differ.
+    region: Option<String>,
+    specification: PhantomData<fn() -> S>,
+}
 
 impl<S> PlanOnly<S> {
     /// The kind.
     #[must_use]
     pub fn new() -> Self {
-        Self(PhantomData)
+        Self { region: None, specification: PhantomData }
+    }
+
+    /// The kind in a region.
+    #[must_use]
+    pub fn within(region: Option<&str>) -> Self {
+        Self { region: region.map(str::to_owned), specification: PhantomData }
     }
 }
 
@@ -72,6 +94,12 @@ impl<S: Planned> Kind for PlanOnly<S> {
     const VOLATILE_OUTPUTS: &'static [&'static str] = S::VOLATILE_OUTPUTS;
     const HOLDS_DATA: bool = S::HOLDS_DATA;
     const READY_DEADLINE: Duration = S::READY_DEADLINE;
+    const SERVICE: &'static str = S::SERVICE;
+    const TYPICAL: Typical = S::TYPICAL;
+
+    fn hourly(&self, spec: &S) -> Option<Hourly> {
+        spec.hourly(self.region.as_deref())
+    }
 
     fn effect(&self, field: &str, before: &S, after: &S) -> Effect {
         S::effect(field, before, after)

@@ -100,6 +100,7 @@ mod tests {
             action,
             chain: chain.iter().map(|cause| (*cause).to_owned()).collect(),
             help: help.map(str::to_owned),
+            blockers: Vec::new(),
         }
     }
 

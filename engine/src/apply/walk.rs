@@ -104,12 +104,30 @@ impl<'a> Walk<'a> {
                 let step = self.step(position);
                 let (chain, help) = (chain(&error), error.advice());
                 let (address, kind, action) = (step.address.clone(), step.kind.clone(), step.action);
-                let failure = Failure { address: address.clone(), kind, action, chain, help };
+                let part = self.executor.plan.operations[position].part;
+                let blockers = if part == Part::Delete { self.standing_on(&address) } else { Vec::new() };
+                let failure = Failure { address: address.clone(), kind, action, chain, help, blockers };
                 self.executor.emit_failure(&failure);
                 self.outcome.failed.push(failure);
                 self.block(position, &address);
             }
         }
+    }
+
+    /// What is recorded as standing on `address`, nearest first.
+    fn standing_on(&self, address: &Address) -> Vec<Address> {
+        self.executor.run.journal.with_state(|state| {
+            let mut found = vec![address.clone()];
+            let mut next = 0;
+            while let Some(below) = found.get(next).cloned() {
+                let above = state.records.iter().filter(|(_, record)| record.dependencies.contains(&below));
+                let new: Vec<Address> =
+                    above.map(|(above, _)| above).filter(|above| !found.contains(above)).cloned().collect();
+                found.extend(new);
+                next += 1;
+            }
+            found.split_off(1)
+        })
     }
 
     /// Everything that waits for a failed operation will never start.

@@ -25,7 +25,7 @@ pub(super) struct Comparison {
     pub(super) drift: Vec<Drift>,
     /// Fields whose change the kind forbids, with its reason.
     pub(super) forbidden: Vec<(String, &'static str)>,
-    /// The specification as it is now, as far as that is known.
+    /// The specification as it is now, as far as that is known, unless it is as recorded.
     pub(super) before: Option<Json>,
 }
 
@@ -36,7 +36,18 @@ impl Comparison {
     }
 }
 
+/// True when there is nothing to compare: what is desired is what was applied, and the world has not changed it. That is so
+/// for nearly everything nearly always, and is found without copying anything.
+fn is_same(known: &Known<'_>, desired: &Prepared) -> bool {
+    let Some(recorded) = known.recorded.filter(|recorded| Some(*recorded) == desired.known()) else { return false };
+    let untouched = |(field, seen): (&String, &Json)| recorded.get(field).is_none_or(|was| was == seen);
+    known.attempted.is_empty() && known.observed.is_none_or(|observed| observed.iter().all(untouched))
+}
+
 pub(super) fn compare(kind: &dyn AnyKind, known: &Known<'_>, desired: &Prepared) -> Comparison {
+    if is_same(known, desired) {
+        return Comparison::default();
+    }
     let recorded = known.recorded.map(|spec| kind.normalize(spec).unwrap_or_else(|_| spec.clone()));
     let empty = BTreeMap::new();
     let observed = known.observed.unwrap_or(&empty);

@@ -10,7 +10,7 @@ use crate::address::Address;
 use crate::diag::Diagnostic;
 use crate::graph;
 use crate::sabotage::{Sabotage, broken};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Turns replacements that would create first into ones that delete first, where something below them deletes first.
 pub(super) fn settle_replacements(steps: &mut [Step]) {
@@ -69,11 +69,11 @@ struct Builder<'a> {
     building: Vec<Option<usize>>,
     /// The operation that deletes what a step's resource was.
     deleting: Vec<Option<usize>>,
-    builds: BTreeMap<&'a Address, usize>,
+    builds: HashMap<&'a Address, usize>,
     /// The steps of what stood on an address.
-    stood_on: BTreeMap<&'a Address, Vec<usize>>,
+    stood_on: HashMap<&'a Address, Vec<usize>>,
     /// The steps of what has moved away from an address.
-    leaving: BTreeMap<&'a Address, Vec<usize>>,
+    leaving: HashMap<&'a Address, Vec<usize>>,
     /// Edges that give way when they close a circle.
     wishes: BTreeSet<(usize, usize)>,
 }
@@ -81,8 +81,8 @@ struct Builder<'a> {
 impl<'a> Builder<'a> {
     fn new(steps: &'a [Step]) -> Self {
         let (mut operations, mut building, mut deleting) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut builds, mut stood_on) = (BTreeMap::new(), BTreeMap::<_, Vec<usize>>::new());
-        let mut leaving = BTreeMap::<_, Vec<usize>>::new();
+        let (mut builds, mut stood_on) = (HashMap::with_capacity(steps.len()), HashMap::<_, Vec<usize>>::new());
+        let mut leaving = HashMap::<_, Vec<usize>>::new();
         for (position, step) in steps.iter().enumerate() {
             building.push(None);
             deleting.push(None);

@@ -16,14 +16,14 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Part<'a> {
     /// The modules that were named; none means everything.
     names: Option<&'a BTreeSet<String>>,
-    /// The desired resources in it.
+    /// The desired resources in it, where any were named.
     desired: BTreeSet<&'a Address>,
 }
 
 impl<'a> Part<'a> {
     pub(super) fn of(desired: &'a Desired, graph: &Graph, names: Option<&'a BTreeSet<String>>) -> Self {
         let addresses = desired.resources.iter().map(|resource| &resource.address);
-        let Some(named) = names else { return Self { names, desired: addresses.collect() } };
+        let Some(named) = names else { return Self { names, desired: BTreeSet::new() } };
         let mut part: BTreeSet<&Address> = addresses.filter(|address| is_named(named, address)).collect();
         let known: BTreeSet<&Address> = desired.resources.iter().map(|resource| &resource.address).collect();
         let mut open: Vec<&Address> = part.iter().copied().collect();
@@ -39,7 +39,7 @@ impl<'a> Part<'a> {
 
     /// Whether a desired resource is in it.
     pub(super) fn has(&self, address: &Address) -> bool {
-        self.desired.contains(address)
+        self.names.is_none() || self.desired.contains(address)
     }
 
     /// Whether what nobody desires at an address is in it.

@@ -40,15 +40,15 @@ pub(super) fn prepare(
     let Value::Map(given) = spec else {
         return Err("a specification must be a mapping".to_owned());
     };
+    if let Ok(known) = spec.resolve(lookup) {
+        let normal = kind.normalize(&known)?;
+        return Ok(Prepared { fields: fields(&normal), stand_in: Some(normal) });
+    }
     let given: BTreeMap<String, Value> =
         given.iter().map(|(field, value)| (field.clone(), substitute(value, lookup))).collect();
     let known: Map<String, Json> =
         given.iter().filter_map(|(field, value)| Some((field.clone(), value.to_json()?))).collect();
     let unknown: Vec<&String> = given.keys().filter(|field| !known.contains_key(*field)).collect();
-    if unknown.is_empty() {
-        let normal = kind.normalize(&Json::Object(known))?;
-        return Ok(Prepared { fields: fields(&normal), stand_in: Some(normal) });
-    }
     let stand_in = stand_in(kind, &given, &known, &unknown)?;
     let mut normal = stand_in.as_ref().map(fields).unwrap_or_default();
     let as_given = given.iter().filter(|(_, value)| stand_in.is_none() || !value.is_known());

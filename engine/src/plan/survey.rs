@@ -247,6 +247,9 @@ fn attach_pending<'a>(things: &mut [Thing<'a>], state: &'a State) -> Vec<NeverHa
 /// identifier needs it, and so does one that names an output with that identifier in it, such as its URL. Such an edge only
 /// orders deletions, and gives way where it makes no sense.
 fn infer_dependencies(things: &mut [Thing<'_>]) {
+    if things.iter().all(|thing| thing.source != Source::Tagged) {
+        return;
+    }
     let mut owners: BTreeMap<String, Address> = BTreeMap::new();
     for thing in things.iter().filter(|thing| !thing.gone) {
         let outputs = thing.observed.iter().flat_map(|observed| observed.outputs.values());

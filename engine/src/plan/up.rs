@@ -17,7 +17,7 @@ use crate::sabotage::{Sabotage, broken};
 use crate::state::{Pending, State};
 use crate::value::{Output, Value};
 use serde_json::Value as Json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What the user may ask of a plan.
 #[derive(Debug, Clone, Default)]
@@ -52,7 +52,7 @@ pub fn plan(
         options,
         things,
         open,
-        outputs: BTreeMap::new(),
+        outputs: HashMap::with_capacity(desired.resources.len()),
         steps: Vec::new(),
         findings,
         extras: Vec::new(),
@@ -104,7 +104,7 @@ fn at(resource: &Resource, finding: Diagnostic) -> Diagnostic {
 
 /// Kinds and outputs that do not exist.
 fn check_references(desired: &Desired, kinds: &Kinds) -> Vec<Diagnostic> {
-    let kind_of: BTreeMap<&Address, &str> =
+    let kind_of: HashMap<&Address, &str> =
         desired.resources.iter().map(|resource| (&resource.address, resource.kind.as_str())).collect();
     let mut findings = Vec::new();
     for resource in &desired.resources {
@@ -141,7 +141,7 @@ struct Planner<'a> {
     things: BTreeMap<Address, Vec<Thing<'a>>>,
     open: BTreeMap<Address, Vec<&'a Pending>>,
     /// The outputs that are known before apply.
-    outputs: BTreeMap<Address, BTreeMap<String, Json>>,
+    outputs: HashMap<Address, BTreeMap<String, Json>>,
     steps: Vec<Step>,
     extras: Vec<Step>,
     findings: Vec<Diagnostic>,
@@ -183,7 +183,10 @@ impl<'a> Planner<'a> {
         if step.action.deletes() && resource.protect {
             self.findings.push(at(resource, protected(&resource.address, step.action)));
         }
-        self.outputs.insert(resource.address.clone(), known_outputs(kind.as_ref(), &step));
+        let known = known_outputs(kind.as_ref(), &step);
+        if !known.is_empty() {
+            self.outputs.insert(resource.address.clone(), known);
+        }
         self.steps.push(step);
     }
 
@@ -217,6 +220,8 @@ impl<'a> Planner<'a> {
         if moved_from.is_some() && matches!(action, Action::NoOp | Action::Adopt) {
             action = Action::Update;
         }
+        // Of what stays as it is, nobody asks what it was.
+        let before = before.or_else(|| thing.spec.cloned().filter(|_| action != Action::NoOp));
         let mut step = blank(&resource.address, &resource.kind, action);
         (step.moved_from, step.retags) = (moved_from, retags);
         (step.changes, step.drift, step.before, step.reasons) = (changes, drift, before, reasons);
@@ -361,11 +366,10 @@ fn finish_living(step: &mut Step, thing: &Thing<'_>) {
     step.rewrites_record = step.action == Action::NoOp
         && (!step.settles.is_empty()
             || thing.record.is_none_or(|record| {
-                let spec = step.desired.as_ref().and_then(Value::to_json);
                 record.dependencies != step.dependencies
                     || record.protect != step.protect
                     || record.outputs != step.outputs
-                    || Some(&record.spec) != spec.as_ref()
+                    || !step.desired.as_ref().is_some_and(|desired| desired.is(&record.spec))
             }));
 }
 

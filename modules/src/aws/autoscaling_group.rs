@@ -3,7 +3,7 @@
 
 use super::Tags;
 use crate::planned::Planned;
-use forge_engine::kind::Effect;
+use forge_engine::kind::{Effect, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -43,6 +43,9 @@ fn grace() -> u32 {
 impl Planned for Spec {
     const NAME: &'static str = "aws.autoscaling_group";
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];
+    const SERVICE: &'static str = "autoscaling";
+    /// Estimate: instances of the large types take minutes to start, and to end.
+    const TYPICAL: Typical = Typical::seconds(240, 30, 300);
     /// As for a node group of EKS, which is one of these underneath.
     const READY_DEADLINE: Duration = Duration::from_secs(60 * 60);
 

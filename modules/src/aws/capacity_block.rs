@@ -3,8 +3,9 @@
 //! never repeated and never replaced, and deleting it only forgets it.
 
 use super::Tags;
+use super::price;
 use crate::planned::Planned;
-use forge_engine::kind::Effect;
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -41,6 +42,9 @@ pub struct Spec {
 impl Planned for Spec {
     const NAME: &'static str = "aws.capacity_block";
     const OUTPUTS: &'static [&'static str] = &["id", "zone", "starts", "ends"];
+    const SERVICE: &'static str = "ec2";
+    /// Estimate.
+    const TYPICAL: Typical = Typical::seconds(60, 1, 1);
     /// From payment to `scheduled`; when it starts is another matter.
     const READY_DEADLINE: Duration = Duration::from_secs(600);
 
@@ -51,5 +55,9 @@ impl Planned for Spec {
                 "a capacity block is bought once and never changed; add another module to buy another one",
             ),
         }
+    }
+
+    fn hourly(&self, _region: Option<&str>) -> Option<Hourly> {
+        price::capacity_block(&self.instance_type, self.count)
     }
 }

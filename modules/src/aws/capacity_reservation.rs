@@ -2,8 +2,9 @@
 //! whether they run or not, and cancelled with the deployment.
 
 use super::Tags;
+use super::price;
 use crate::planned::Planned;
-use forge_engine::kind::Effect;
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -40,11 +41,19 @@ fn yes() -> bool {
 impl Planned for Spec {
     const NAME: &'static str = "aws.capacity_reservation";
     const OUTPUTS: &'static [&'static str] = &["id", "arn"];
+    const SERVICE: &'static str = "ec2";
+    /// Estimate.
+    const TYPICAL: Typical = Typical::seconds(10, 5, 10);
 
     fn effect(field: &str, _before: &Self, _after: &Self) -> Effect {
         match field {
             "instance_type" | "zone" | "placement_group" => Effect::ReplaceCreateFirst,
             _ => Effect::InPlace,
         }
+    }
+
+    /// A reservation costs what its instances would, whether they run or not; those that run in it cost nothing more.
+    fn hourly(&self, region: Option<&str>) -> Option<Hourly> {
+        price::on_demand(region, &self.instance_type, self.count)
     }
 }

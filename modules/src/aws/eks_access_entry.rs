@@ -1,8 +1,8 @@
 //! `aws.eks_access_entry`: who may do what in a cluster (EKS CreateAccessEntry, AssociateAccessPolicy).
 
 use super::Tags;
-use crate::planned::{Planned, replace};
-use forge_engine::kind::Effect;
+use crate::planned::{FREE, Planned, replace};
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -55,6 +55,9 @@ pub struct Policy {
 impl Planned for Spec {
     const NAME: &'static str = "aws.eks_access_entry";
     const OUTPUTS: &'static [&'static str] = &["arn"];
+    const SERVICE: &'static str = "eks";
+    /// Estimate: done when the call returns.
+    const TYPICAL: Typical = Typical::seconds(1, 1, 1);
 
     fn effect(field: &str, before: &Self, after: &Self) -> Effect {
         match field {
@@ -63,5 +66,9 @@ impl Planned for Spec {
             }
             _ => Effect::InPlace,
         }
+    }
+
+    fn hourly(&self, _region: Option<&str>) -> Option<Hourly> {
+        FREE
     }
 }

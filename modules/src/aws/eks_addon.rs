@@ -2,8 +2,8 @@
 //! installed; `coredns` then still waits for a node without taints.
 
 use super::Tags;
-use crate::planned::Planned;
-use forge_engine::kind::Effect;
+use crate::planned::{FREE, Planned};
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,6 +35,9 @@ pub struct Spec {
 impl Planned for Spec {
     const NAME: &'static str = "aws.eks_addon";
     const OUTPUTS: &'static [&'static str] = &["arn", "cluster", "version"];
+    const SERVICE: &'static str = "eks";
+    /// Estimate; the SDK's waiter `addon_active` gives it 10 minutes (botocore 1.43.106).
+    const TYPICAL: Typical = Typical::seconds(60, 60, 30);
     const VOLATILE_OUTPUTS: &'static [&'static str] = &["version"];
     /// The SDK's waiter `addon_active` gives it 10 minutes, and takes a passing DEGRADED for failure.
     const READY_DEADLINE: Duration = Duration::from_secs(30 * 60);
@@ -44,5 +47,9 @@ impl Planned for Spec {
             "cluster" | "name" => Effect::ReplaceCreateFirst,
             _ => Effect::InPlace,
         }
+    }
+
+    fn hourly(&self, _region: Option<&str>) -> Option<Hourly> {
+        FREE
     }
 }

@@ -3,7 +3,7 @@
 
 use super::Tags;
 use crate::planned::{Planned, replace};
-use forge_engine::kind::Effect;
+use forge_engine::kind::{Effect, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -79,6 +79,9 @@ impl Planned for Spec {
     const NAME: &'static str = "aws.eks_cluster";
     const OUTPUTS: &'static [&'static str] =
         &["id", "name", "arn", "version", "endpoint", "certificate_authority", "security_group", "issuer"];
+    const SERVICE: &'static str = "eks";
+    /// Estimate; AWS says "several minutes", and the SDK's waiters give it 20 (botocore 1.43.106).
+    const TYPICAL: Typical = Typical::seconds(600, 600, 300);
     const VOLATILE_OUTPUTS: &'static [&'static str] = &["version"];
     /// The SDK's waiter `cluster_active` gives it 20 minutes; large accounts have been seen to need more.
     const READY_DEADLINE: Duration = Duration::from_secs(30 * 60);

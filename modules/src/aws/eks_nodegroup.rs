@@ -2,8 +2,9 @@
 //! says cannot be said here: image, disk, security groups. EKS does not check that nodes of a capacity block join.
 
 use super::{Market, Tags};
-use crate::planned::{Planned, replace};
-use forge_engine::kind::Effect;
+use super::price;
+use crate::planned::{FREE, Planned, replace};
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,6 +95,9 @@ fn one() -> u32 {
 impl Planned for Spec {
     const NAME: &'static str = "aws.eks_nodegroup";
     const OUTPUTS: &'static [&'static str] = &["arn", "name", "autoscaling_group"];
+    const SERVICE: &'static str = "eks";
+    /// Estimate; the SDK's waiters give it 40 and 20 minutes (botocore 1.43.106).
+    const TYPICAL: Typical = Typical::seconds(240, 300, 360);
     /// The SDK's waiter `nodegroup_active` gives it 40 minutes; large accelerated instances take long to start.
     const READY_DEADLINE: Duration = Duration::from_secs(60 * 60);
 
@@ -104,6 +108,16 @@ impl Planned for Spec {
                 replace((&before.cluster, &before.name) != (&after.cluster, &after.name))
             }
             _ => Effect::InPlace,
+        }
+    }
+
+    /// Of several types any may be started, and the type may be the launch template's.
+    fn hourly(&self, region: Option<&str>) -> Option<Hourly> {
+        match (self.market, self.instance_types.as_slice()) {
+            (Market::OnDemand, [only]) => price::on_demand(region, only, self.desired),
+            // It has been paid for with the block.
+            (Market::CapacityBlock, _) => FREE,
+            _ => None,
         }
     }
 }

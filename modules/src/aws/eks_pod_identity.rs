@@ -2,8 +2,8 @@
 //! `eks-pod-identity- agent`.
 
 use super::Tags;
-use crate::planned::Planned;
-use forge_engine::kind::Effect;
+use crate::planned::{FREE, Planned};
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,11 +28,18 @@ pub struct Spec {
 impl Planned for Spec {
     const NAME: &'static str = "aws.eks_pod_identity";
     const OUTPUTS: &'static [&'static str] = &["id", "arn"];
+    const SERVICE: &'static str = "eks";
+    /// Estimate: done when the call returns.
+    const TYPICAL: Typical = Typical::seconds(1, 1, 1);
 
     fn effect(field: &str, _before: &Self, _after: &Self) -> Effect {
         match field {
             "cluster" | "namespace" | "service_account" => Effect::ReplaceCreateFirst,
             _ => Effect::InPlace,
         }
+    }
+
+    fn hourly(&self, _region: Option<&str>) -> Option<Hourly> {
+        FREE
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Tags;
 use crate::planned::Planned;
-use forge_engine::kind::Effect;
+use forge_engine::kind::{Effect, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ pub struct Spec {
 impl Planned for Spec {
     const NAME: &'static str = "aws.elastic_ip";
     const OUTPUTS: &'static [&'static str] = &["id", "address"];
+    const SERVICE: &'static str = "ec2";
+    /// Estimate: done when the call returns.
+    const TYPICAL: Typical = Typical::seconds(1, 1, 1);
 
     fn effect(_field: &str, _before: &Self, _after: &Self) -> Effect {
         Effect::InPlace

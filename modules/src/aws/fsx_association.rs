@@ -2,8 +2,8 @@
 //! CreateDataRepositoryAssociation). At most eight of one file system, their paths apart from each other.
 
 use super::Tags;
-use crate::planned::{Planned, replace};
-use forge_engine::kind::Effect;
+use crate::planned::{FREE, Planned, replace};
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -58,6 +58,9 @@ fn chunk() -> u32 {
 impl Planned for Spec {
     const NAME: &'static str = "aws.fsx_association";
     const OUTPUTS: &'static [&'static str] = &["id", "arn"];
+    const SERVICE: &'static str = "fsx";
+    /// Estimate.
+    const TYPICAL: Typical = Typical::seconds(300, 60, 120);
     const READY_DEADLINE: Duration = Duration::from_secs(30 * 60);
 
     /// Two of one file system cannot have the same path.
@@ -66,5 +69,9 @@ impl Planned for Spec {
             "file_system" | "path" | "source" => replace(before.file_system != after.file_system),
             _ => Effect::InPlace,
         }
+    }
+
+    fn hourly(&self, _region: Option<&str>) -> Option<Hourly> {
+        FREE
     }
 }

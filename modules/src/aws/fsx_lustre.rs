@@ -1,8 +1,9 @@
 //! `aws.fsx_lustre`: a Lustre file system (FSx CreateFileSystem), on SSD, encrypted.
 
 use super::Tags;
+use super::price;
 use crate::planned::Planned;
-use forge_engine::kind::Effect;
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -90,6 +91,9 @@ fn lustre() -> String {
 impl Planned for Spec {
     const NAME: &'static str = "aws.fsx_lustre";
     const OUTPUTS: &'static [&'static str] = &["id", "arn", "dns_name", "mount_name"];
+    const SERVICE: &'static str = "fsx";
+    /// Estimate: 5 to 15 minutes are usual.
+    const TYPICAL: Typical = Typical::seconds(600, 600, 300);
     const HOLDS_DATA: bool = true;
     /// The SDK has no waiter; 5 to 15 minutes are usual, and large ones take longer.
     const READY_DEADLINE: Duration = Duration::from_secs(60 * 60);
@@ -103,6 +107,20 @@ impl Planned for Spec {
             "metadata" if iops(&after.metadata) < iops(&before.metadata) => Effect::ReplaceCreateFirst,
             "lustre" if after.lustre < before.lustre => Effect::Forbidden("FSx never goes back to an older Lustre"),
             _ => Effect::InPlace,
+        }
+    }
+
+    /// Without backups and metadata beyond what is included.
+    fn hourly(&self, region: Option<&str>) -> Option<Hourly> {
+        if self.backup_days > 0 || self.metadata.is_some() {
+            return None;
+        }
+        match (self.deployment, self.throughput) {
+            (Deployment::Scratch2, _) => price::storage(region, self.capacity_gib, price::FSX_SCRATCH),
+            (Deployment::Persistent2, Some(125)) => {
+                price::storage(region, self.capacity_gib, price::FSX_PERSISTENT_125)
+            }
+            _ => None,
         }
     }
 }

@@ -2,8 +2,8 @@
 //! and not listed is detached.
 
 use super::Tags;
-use crate::planned::Planned;
-use forge_engine::kind::Effect;
+use crate::planned::{FREE, Planned};
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,11 +45,18 @@ pub struct Statement {
 impl Planned for Spec {
     const NAME: &'static str = "aws.iam_role";
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];
+    const SERVICE: &'static str = "iam";
+    /// Estimate: several calls, one for each policy.
+    const TYPICAL: Typical = Typical::seconds(2, 2, 2);
 
     fn effect(field: &str, _before: &Self, _after: &Self) -> Effect {
         match field {
             "name" => Effect::ReplaceCreateFirst,
             _ => Effect::InPlace,
         }
+    }
+
+    fn hourly(&self, _region: Option<&str>) -> Option<Hourly> {
+        FREE
     }
 }

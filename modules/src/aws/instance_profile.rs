@@ -1,8 +1,8 @@
 //! `aws.instance_profile`: the role of EC2 instances outside EKS (IAM CreateInstanceProfile, AddRoleToInstanceProfile).
 
 use super::Tags;
-use crate::planned::Planned;
-use forge_engine::kind::Effect;
+use crate::planned::{FREE, Planned};
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,11 +23,18 @@ pub struct Spec {
 impl Planned for Spec {
     const NAME: &'static str = "aws.instance_profile";
     const OUTPUTS: &'static [&'static str] = &["arn", "name"];
+    const SERVICE: &'static str = "iam";
+    /// Estimate: two calls, one for the role in it.
+    const TYPICAL: Typical = Typical::seconds(2, 2, 2);
 
     fn effect(field: &str, _before: &Self, _after: &Self) -> Effect {
         match field {
             "name" => Effect::ReplaceCreateFirst,
             _ => Effect::InPlace,
         }
+    }
+
+    fn hourly(&self, _region: Option<&str>) -> Option<Hourly> {
+        FREE
     }
 }

@@ -2,8 +2,8 @@
 //! AttachInternetGateway).
 
 use super::Tags;
-use crate::planned::Planned;
-use forge_engine::kind::Effect;
+use crate::planned::{FREE, Planned};
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,9 @@ pub struct Spec {
 impl Planned for Spec {
     const NAME: &'static str = "aws.internet_gateway";
     const OUTPUTS: &'static [&'static str] = &["id"];
+    const SERVICE: &'static str = "ec2";
+    /// Estimate: two calls, one to attach it.
+    const TYPICAL: Typical = Typical::seconds(2, 1, 2);
 
     /// Moving it would fail for as long as public addresses of the old VPC are in use.
     fn effect(field: &str, _before: &Self, _after: &Self) -> Effect {
@@ -29,5 +32,9 @@ impl Planned for Spec {
             "vpc" => Effect::ReplaceCreateFirst,
             _ => Effect::InPlace,
         }
+    }
+
+    fn hourly(&self, _region: Option<&str>) -> Option<Hourly> {
+        FREE
     }
 }

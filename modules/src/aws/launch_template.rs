@@ -3,8 +3,8 @@
 //! where, and EKS refuses a template that does.
 
 use super::{Market, Tags};
-use crate::planned::Planned;
-use forge_engine::kind::Effect;
+use crate::planned::{FREE, Planned};
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -89,6 +89,9 @@ fn hops() -> u8 {
 impl Planned for Spec {
     const NAME: &'static str = "aws.launch_template";
     const OUTPUTS: &'static [&'static str] = &["id", "name", "latest_version"];
+    const SERVICE: &'static str = "ec2";
+    /// Estimate: done when the call returns.
+    const TYPICAL: Typical = Typical::seconds(1, 1, 1);
     const VOLATILE_OUTPUTS: &'static [&'static str] = &["latest_version"];
 
     /// Everything but its name makes a new version of it.
@@ -97,5 +100,9 @@ impl Planned for Spec {
             "name" => Effect::ReplaceCreateFirst,
             _ => Effect::InPlace,
         }
+    }
+
+    fn hourly(&self, _region: Option<&str>) -> Option<Hourly> {
+        FREE
     }
 }

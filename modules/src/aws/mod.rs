@@ -28,14 +28,22 @@ pub enum Market {
     CapacityBlock,
 }
 
+mod price;
+
 macro_rules! kinds {
     ($($name:ident),* $(,)?) => {
         $(pub mod $name;)*
 
-        /// The kinds of this target.
+        /// The kinds of this target, in no region: what has a price that differs by region has none.
         #[must_use]
         pub fn kinds() -> Kinds {
-            Kinds::default()$(.with(PlanOnly::<$name::Spec>::new()))*
+            kinds_in(None)
+        }
+
+        /// The kinds of this target in a region.
+        #[must_use]
+        pub fn kinds_in(region: Option<&str>) -> Kinds {
+            Kinds::default()$(.with(PlanOnly::<$name::Spec>::within(region)))*
         }
     };
 }

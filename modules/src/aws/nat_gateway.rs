@@ -2,7 +2,7 @@
 
 use super::Tags;
 use crate::planned::{Planned, replace};
-use forge_engine::kind::Effect;
+use forge_engine::kind::{Effect, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -24,6 +24,9 @@ pub struct Spec {
 impl Planned for Spec {
     const NAME: &'static str = "aws.nat_gateway";
     const OUTPUTS: &'static [&'static str] = &["id"];
+    const SERVICE: &'static str = "ec2";
+    /// Estimate; the SDK's waiter `nat_gateway_available` gives it 10 minutes (botocore 1.43.106).
+    const TYPICAL: Typical = Typical::seconds(120, 1, 60);
     /// The budget of the SDK's waiter `nat_gateway_available`.
     const READY_DEADLINE: Duration = Duration::from_secs(600);
 

@@ -2,8 +2,8 @@
 //! for roles of service accounts (IRSA).
 
 use super::Tags;
-use crate::planned::Planned;
-use forge_engine::kind::Effect;
+use crate::planned::{FREE, Planned};
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -30,11 +30,18 @@ fn sts() -> BTreeSet<String> {
 impl Planned for Spec {
     const NAME: &'static str = "aws.oidc_provider";
     const OUTPUTS: &'static [&'static str] = &["arn"];
+    const SERVICE: &'static str = "iam";
+    /// Estimate: done when the call returns.
+    const TYPICAL: Typical = Typical::seconds(1, 1, 1);
 
     fn effect(field: &str, _before: &Self, _after: &Self) -> Effect {
         match field {
             "url" => Effect::ReplaceCreateFirst,
             _ => Effect::InPlace,
         }
+    }
+
+    fn hourly(&self, _region: Option<&str>) -> Option<Hourly> {
+        FREE
     }
 }

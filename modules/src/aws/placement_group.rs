@@ -2,8 +2,8 @@
 //! availability zone; at most 500 groups per region.
 
 use super::Tags;
-use crate::planned::{Planned, replace};
-use forge_engine::kind::Effect;
+use crate::planned::{FREE, Planned, replace};
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -42,11 +42,18 @@ pub enum Strategy {
 impl Planned for Spec {
     const NAME: &'static str = "aws.placement_group";
     const OUTPUTS: &'static [&'static str] = &["id", "name", "arn"];
+    const SERVICE: &'static str = "ec2";
+    /// Estimate: done when the call returns.
+    const TYPICAL: Typical = Typical::seconds(1, 1, 1);
 
     fn effect(field: &str, before: &Self, after: &Self) -> Effect {
         match field {
             "name" | "strategy" | "partitions" => replace(before.name != after.name),
             _ => Effect::InPlace,
         }
+    }
+
+    fn hourly(&self, _region: Option<&str>) -> Option<Hourly> {
+        FREE
     }
 }

@@ -3,8 +3,8 @@
 //! endpoints.
 
 use super::Tags;
-use crate::planned::Planned;
-use forge_engine::kind::Effect;
+use crate::planned::{FREE, Planned};
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -50,11 +50,18 @@ pub enum Via {
 impl Planned for Spec {
     const NAME: &'static str = "aws.route_table";
     const OUTPUTS: &'static [&'static str] = &["id"];
+    const SERVICE: &'static str = "ec2";
+    /// Estimate: several calls, one for each route and subnet.
+    const TYPICAL: Typical = Typical::seconds(2, 2, 2);
 
     fn effect(field: &str, _before: &Self, _after: &Self) -> Effect {
         match field {
             "vpc" => Effect::ReplaceCreateFirst,
             _ => Effect::InPlace,
         }
+    }
+
+    fn hourly(&self, _region: Option<&str>) -> Option<Hourly> {
+        FREE
     }
 }

@@ -3,7 +3,7 @@
 
 use super::Tags;
 use crate::planned::Planned;
-use forge_engine::kind::Effect;
+use forge_engine::kind::{Effect, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,9 @@ fn one() -> u32 {
 impl Planned for Spec {
     const NAME: &'static str = "aws.s3_bucket";
     const OUTPUTS: &'static [&'static str] = &["name", "arn", "url"];
+    const SERVICE: &'static str = "s3";
+    /// Estimate: several calls, one for each setting.
+    const TYPICAL: Typical = Typical::seconds(3, 2, 5);
     const HOLDS_DATA: bool = true;
 
     fn effect(field: &str, _before: &Self, _after: &Self) -> Effect {

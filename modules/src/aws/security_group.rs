@@ -4,8 +4,8 @@
 //! protocol, one each way; a rule for 0.0.0.0/0 does not do.
 
 use super::Tags;
-use crate::planned::{Planned, replace};
-use forge_engine::kind::Effect;
+use crate::planned::{FREE, Planned, replace};
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -82,11 +82,18 @@ pub struct Ports {
 impl Planned for Spec {
     const NAME: &'static str = "aws.security_group";
     const OUTPUTS: &'static [&'static str] = &["id"];
+    const SERVICE: &'static str = "ec2";
+    /// Estimate: several calls, one for each direction of rules.
+    const TYPICAL: Typical = Typical::seconds(2, 2, 1);
 
     fn effect(field: &str, before: &Self, after: &Self) -> Effect {
         match field {
             "name" | "description" | "vpc" => replace((&before.name, &before.vpc) != (&after.name, &after.vpc)),
             _ => Effect::InPlace,
         }
+    }
+
+    fn hourly(&self, _region: Option<&str>) -> Option<Hourly> {
+        FREE
     }
 }

@@ -1,8 +1,8 @@
 //! `aws.subnet`: a subnet of a VPC, in one availability zone (EC2 CreateSubnet).
 
 use super::Tags;
-use crate::planned::{Planned, replace};
-use forge_engine::kind::Effect;
+use crate::planned::{FREE, Planned, replace};
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,9 @@ pub struct Spec {
 impl Planned for Spec {
     const NAME: &'static str = "aws.subnet";
     const OUTPUTS: &'static [&'static str] = &["id"];
+    const SERVICE: &'static str = "ec2";
+    /// Estimate.
+    const TYPICAL: Typical = Typical::seconds(2, 1, 1);
 
     /// Two subnets of one VPC cannot have the same addresses.
     fn effect(field: &str, before: &Self, after: &Self) -> Effect {
@@ -35,5 +38,9 @@ impl Planned for Spec {
             "vpc" | "cidr" | "zone" => replace(before.vpc != after.vpc),
             _ => Effect::InPlace,
         }
+    }
+
+    fn hourly(&self, _region: Option<&str>) -> Option<Hourly> {
+        FREE
     }
 }

@@ -1,8 +1,8 @@
 //! `aws.vpc`: a virtual private cloud (EC2 CreateVpc, ModifyVpcAttribute).
 
 use super::Tags;
-use crate::planned::Planned;
-use forge_engine::kind::Effect;
+use crate::planned::{FREE, Planned};
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,11 +31,18 @@ fn yes() -> bool {
 impl Planned for Spec {
     const NAME: &'static str = "aws.vpc";
     const OUTPUTS: &'static [&'static str] = &["id"];
+    const SERVICE: &'static str = "ec2";
+    /// Estimate: several calls, one for each setting of names.
+    const TYPICAL: Typical = Typical::seconds(3, 1, 1);
 
     fn effect(field: &str, _before: &Self, _after: &Self) -> Effect {
         match field {
             "cidr" => Effect::ReplaceCreateFirst,
             _ => Effect::InPlace,
         }
+    }
+
+    fn hourly(&self, _region: Option<&str>) -> Option<Hourly> {
+        FREE
     }
 }

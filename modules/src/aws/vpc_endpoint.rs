@@ -1,8 +1,8 @@
 //! `aws.vpc_endpoint`: a way to an AWS service that does not leave the VPC (EC2 CreateVpcEndpoint).
 
 use super::Tags;
-use crate::planned::{Planned, replace};
-use forge_engine::kind::Effect;
+use crate::planned::{FREE, Planned, replace};
+use forge_engine::kind::{Effect, Hourly, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -51,6 +51,9 @@ pub enum Form {
 impl Planned for Spec {
     const NAME: &'static str = "aws.vpc_endpoint";
     const OUTPUTS: &'static [&'static str] = &["id"];
+    const SERVICE: &'static str = "ec2";
+    /// Estimate.
+    const TYPICAL: Typical = Typical::seconds(5, 5, 60);
     const READY_DEADLINE: Duration = Duration::from_secs(600);
 
     /// Within one VPC, two endpoints of a service contend for the same routes or the same name.
@@ -59,5 +62,9 @@ impl Planned for Spec {
             "vpc" | "service" | "form" => replace((&before.vpc, &before.service) != (&after.vpc, &after.service)),
             _ => Effect::InPlace,
         }
+    }
+
+    fn hourly(&self, _region: Option<&str>) -> Option<Hourly> {
+        if self.form == Form::Gateway { FREE } else { None }
     }
 }

@@ -1,7 +1,7 @@
 //! `host.agent`: the agent on a machine, installed and kept running.
 
 use crate::planned::Planned;
-use forge_engine::kind::Effect;
+use forge_engine::kind::{Effect, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -33,6 +33,9 @@ pub struct Spec {
 impl Planned for Spec {
     const NAME: &'static str = "host.agent";
     const OUTPUTS: &'static [&'static str] = &["id"];
+    const SERVICE: &'static str = "ssh";
+    /// Estimate: tens of megabytes over SSH, and the first sign of life.
+    const TYPICAL: Typical = Typical::seconds(15, 5, 5);
     /// To copy it over a slow line and to see its first sign of life in the bucket.
     const READY_DEADLINE: Duration = Duration::from_secs(300);
 

@@ -1,7 +1,7 @@
 //! `host.machine`: a machine of the inventory, reached by SSH and taken into use by this deployment alone.
 
 use crate::planned::Planned;
-use forge_engine::kind::Effect;
+use forge_engine::kind::{Effect, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,9 @@ fn ssh() -> u16 {
 impl Planned for Spec {
     const NAME: &'static str = "host.machine";
     const OUTPUTS: &'static [&'static str] = &["id", "address"];
+    const SERVICE: &'static str = "ssh";
+    /// Estimate: a connection, and what it takes to look around and leave a mark.
+    const TYPICAL: Typical = Typical::seconds(3, 2, 2);
 
     /// Another address is another machine; the rest is how to get there.
     fn effect(field: &str, _before: &Self, _after: &Self) -> Effect {

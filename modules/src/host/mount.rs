@@ -1,7 +1,7 @@
 //! `host.mount`: a path of a machine where a shared file system must be mounted; with a source, it is mounted.
 
 use crate::planned::Planned;
-use forge_engine::kind::Effect;
+use forge_engine::kind::{Effect, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,9 @@ pub struct Spec {
 impl Planned for Spec {
     const NAME: &'static str = "host.mount";
     const OUTPUTS: &'static [&'static str] = &["path"];
+    const SERVICE: &'static str = "ssh";
+    /// Estimate: one command over SSH.
+    const TYPICAL: Typical = Typical::seconds(2, 2, 2);
 
     /// Options can be changed by mounting again.
     fn effect(field: &str, before: &Self, after: &Self) -> Effect {

@@ -6,7 +6,7 @@
 use super::Local;
 use super::place::{Place, Record, present, write_durably};
 use forge_engine::address::Deployment;
-use forge_engine::kind::{Effect, Kind, KindError, Observed, OnIdentifier, Readiness, Tags};
+use forge_engine::kind::{Effect, Hourly, Kind, KindError, Observed, OnIdentifier, Readiness, Tags, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -149,6 +149,13 @@ impl Kind for Fleet {
     type Spec = Spec;
     const NAME: &'static str = "local.fleet";
     const OUTPUTS: &'static [&'static str] = &["id"];
+    /// Measured on two cores: agents start within a second, and end within two.
+    const TYPICAL: Typical = Typical::seconds(1, 1, 2);
+
+    /// This machine is there anyway.
+    fn hourly(&self, _spec: &Spec) -> Option<Hourly> {
+        Some(Hourly(0.0))
+    }
 
     fn effect(&self, _field: &str, _before: &Spec, _after: &Spec) -> Effect {
         Effect::InPlace

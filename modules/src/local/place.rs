@@ -2,7 +2,7 @@
 
 use super::Local;
 use forge_engine::address::Deployment;
-use forge_engine::kind::{Effect, Kind, KindError, Observed, OnIdentifier, Readiness, Tags};
+use forge_engine::kind::{Effect, Hourly, Kind, KindError, Observed, OnIdentifier, Readiness, Tags};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -206,6 +206,11 @@ impl<S: Folder> Kind for Tagged<S> {
     const NAME: &'static str = S::NAME;
     const OUTPUTS: &'static [&'static str] = S::OUTPUTS;
     const HOLDS_DATA: bool = true;
+
+    /// This machine is there anyway.
+    fn hourly(&self, _spec: &S) -> Option<Hourly> {
+        Some(Hourly(0.0))
+    }
 
     fn effect(&self, _field: &str, _before: &S, _after: &S) -> Effect {
         Effect::InPlace

@@ -10,9 +10,7 @@ mod step;
 use super::live::clock;
 use crate::ui::{JSON_VERSION, Paint, Palette, Ui};
 use fold::{Row, fold};
-use forge_engine::address::Address;
 use forge_engine::forecast::Forecast;
-use forge_engine::kind::Hourly;
 use forge_engine::plan::{Action, Plan, Purpose, Step};
 use serde_json::{Value as Json, json};
 use std::fmt::Write as _;
@@ -57,8 +55,8 @@ fn document(shown: &Shown<'_>) -> Json {
     json!({
         "v": JSON_VERSION, "plan": json::plan(shown.plan), "refreshed": shown.refreshed, "notes": shown.notes,
         "forecast": {
-            "seconds": shown.forecast.duration.as_secs(), "critical_path": shown.forecast.critical,
-            "dollars_an_hour_before": shown.forecast.before, "dollars_an_hour_after": shown.forecast.after,
+            "seconds": shown.forecast.seconds, "critical_path": shown.forecast.critical_path,
+            "before": shown.forecast.before, "after": shown.forecast.after, "difference": shown.forecast.difference,
         },
     })
 }
@@ -137,8 +135,11 @@ fn kept(plan: &Plan) -> Vec<String> {
 /// How long it takes and what it costs, where that is worth a line.
 fn forecast(forecast: &Forecast) -> Vec<String> {
     let mut lines = Vec::new();
-    if forecast.duration >= SOON {
-        let path: Vec<&str> = forecast.critical.iter().map(Address::as_str).collect();
+    let duration = Duration::from_secs(forecast.seconds);
+    if duration >= SOON {
+        let mut path: Vec<&str> = forecast.critical_path.iter().map(|leg| leg.address.as_str()).collect();
+        // The two halves of a replacement.
+        path.dedup();
         let path = match path.as_slice() {
             [] => String::new(),
             [only] => format!(": {only}"),
@@ -146,12 +147,16 @@ fn forecast(forecast: &Forecast) -> Vec<String> {
             [first, .., last] if path.len() > LONGEST_PATH => format!(": {first} -> … -> {last}"),
             path => format!(": {}", path.join(" -> ")),
         };
-        lines.push(format!("takes about {}{path}", clock(forecast.duration)));
+        lines.push(format!("takes about {}{path}", clock(duration)));
     }
-    let price = |hourly: Option<Hourly>| format!("${:.2}", hourly.unwrap_or_default().0);
-    if forecast.before.is_some() || forecast.after.is_some() {
-        let (before, after) = (price(forecast.before), price(forecast.after));
-        lines.push(format!("costs {before} an hour now and {after} then, as far as prices are known"));
+    let (before, after) = (forecast.before.usd_per_hour, forecast.after.usd_per_hour);
+    if before != 0.0 || after != 0.0 {
+        let unknown = match forecast.after.unknown {
+            0 => String::new(),
+            1 => "; the price of 1 resource is not known".to_owned(),
+            n => format!("; the prices of {n} resources are not known"),
+        };
+        lines.push(format!("costs ${before:.2} an hour now and ${after:.2} then{unknown}"));
     }
     lines
 }

@@ -1,6 +1,8 @@
 use super::*;
 use forge_engine::address::{Address, Deployment};
+use forge_engine::forecast::{Cost, Leg};
 use forge_engine::plan::{Change, Drift, Gone, Kept, Means, SCHEMA};
+use forge_engine::state::Call;
 use forge_engine::value::{Output, Value};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,7 +118,9 @@ fn destroy() -> Plan {
     Plan { kept: vec![kept], ..plan(Purpose::Destroy, vec![node, data]) }
 }
 
-static NOTHING: Forecast = Forecast { duration: Duration::ZERO, critical: Vec::new(), before: None, after: None };
+const FREE: Cost = Cost { usd_per_hour: 0.0, unknown: 0 };
+static NOTHING: Forecast =
+    Forecast { seconds: 0, critical_path: Vec::new(), before: FREE, after: FREE, difference: FREE };
 
 fn shown(plan: &Plan) -> Shown<'_> {
     Shown { plan, notes: &[], refreshed: true, full: false, forecast: &NOTHING }
@@ -124,16 +128,20 @@ fn shown(plan: &Plan) -> Shown<'_> {
 
 #[test]
 fn what_is_worth_a_forecast_has_one() {
-    let path = |n: usize| (0..n).map(|n| Address::new(format!("a{n}"))).collect();
-    let of = |seconds, critical, before: Option<f64>, after: Option<f64>| {
-        let (before, after) = (before.map(Hourly), after.map(Hourly));
-        forecast(&Forecast { duration: Duration::from_secs(seconds), critical, before, after })
+    let leg = |n: usize| Leg { address: Address::new(format!("a{n}")), call: Call::Create, seconds: 1 };
+    let of = |seconds, legs: usize, before, after, unknown| {
+        let cost = |usd_per_hour| Cost { usd_per_hour, unknown };
+        let (before, after, critical_path) = (cost(before), cost(after), (0..legs).map(leg).collect());
+        forecast(&Forecast { seconds, critical_path, before, after, difference: FREE })
     };
-    assert_eq!(of(9, path(2), None, None), Vec::<String>::new());
-    assert_eq!(of(725, path(2), None, None), ["takes about 12m 05s: a0 -> a1"]);
-    assert_eq!(of(10, path(9), None, None), ["takes about 10s: a0 -> … -> a8"]);
-    let costs = ["costs $0.00 an hour now and $98.32 then, as far as prices are known"];
-    assert_eq!(of(0, path(0), None, Some(98.32)), costs);
+    assert_eq!(of(9, 2, 0.0, 0.0, 3), Vec::<String>::new());
+    assert_eq!(of(725, 2, 0.0, 0.0, 0), ["takes about 12m 05s: a0 -> a1"]);
+    assert_eq!(of(10, 9, 0.0, 0.0, 0), ["takes about 10s: a0 -> … -> a8"]);
+    assert_eq!(of(0, 0, 0.0, 98.32, 0), ["costs $0.00 an hour now and $98.32 then"]);
+    let one = ["costs $0.00 an hour now and $98.32 then; the price of 1 resource is not known"];
+    assert_eq!(of(0, 0, 0.0, 98.32, 1), one);
+    let some = ["costs $98.32 an hour now and $0.00 then; the prices of 7 resources are not known"];
+    assert_eq!(of(0, 0, 98.32, 0.0, 7), some);
 }
 
 #[test]
