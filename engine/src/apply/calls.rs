@@ -248,6 +248,7 @@ impl Executor<'_> {
         for look in 0.. {
             let message = match observed.readiness {
                 Readiness::Ready => return Ok(observed),
+                Readiness::Failed(_) if work.step.stays_failed => return Ok(observed),
                 Readiness::Failed(why) => {
                     return Err(StepError::Broken { id: observed.id, why });
                 }

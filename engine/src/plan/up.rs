@@ -224,6 +224,7 @@ impl<'a> Planner<'a> {
         let before = before.or_else(|| thing.spec.cloned().filter(|_| action != Action::NoOp));
         let mut step = blank(&resource.address, &resource.kind, action);
         (step.moved_from, step.retags) = (moved_from, retags);
+        step.stays_failed = has_failed(thing) && !action.deletes();
         (step.changes, step.drift, step.before, step.reasons) = (changes, drift, before, reasons);
         step
     }
@@ -330,6 +331,10 @@ impl<'a> Planner<'a> {
     }
 }
 
+fn has_failed(thing: &Thing<'_>) -> bool {
+    matches!(thing.observed.map(|observed| &observed.readiness), Some(Readiness::Failed(_)))
+}
+
 /// Which of the things at an address the resource is: the one of its kind that the journal heard of last; without the
 /// journal, the one with the lowest identifier, so that the choice is always the same.
 pub(super) fn choose(things: &[Thing<'_>], kind: &str) -> Option<usize> {
@@ -399,6 +404,7 @@ fn blank(address: &Address, kind: &str, action: Action) -> Step {
         adopts: false,
         moved_from: None,
         retags: false,
+        stays_failed: false,
         desired: None,
         before: None,
         outputs: BTreeMap::new(),
