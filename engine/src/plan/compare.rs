@@ -39,7 +39,7 @@ impl Comparison {
 /// True when there is nothing to compare: what is desired is what was applied, and the world has not changed it. That is so
 /// for nearly everything nearly always, and is found without copying anything.
 fn is_same(known: &Known<'_>, desired: &Prepared) -> bool {
-    let Some(recorded) = known.recorded.filter(|recorded| Some(*recorded) == desired.known()) else { return false };
+    let Some(recorded) = known.recorded.filter(|recorded| desired.is(recorded)) else { return false };
     let untouched = |(field, seen): (&String, &Json)| recorded.get(field).is_none_or(|was| was == seen);
     known.attempted.is_empty() && known.observed.is_none_or(|observed| observed.iter().all(untouched))
 }
@@ -108,7 +108,8 @@ impl<'a> Judge<'a> {
     ) -> Self {
         let known: Map<String, Json> =
             desired.fields.iter().filter_map(|(field, value)| Some((field.clone(), value.to_json()?))).collect();
-        let before = recorded.or(desired.stand_in.as_ref()).map(|base| {
+        let whole = desired.whole();
+        let before = recorded.or(whole.as_ref()).map(|base| {
             let seen: Map<String, Json> = observed
                 .iter()
                 .filter(|(field, _)| base.get(*field).is_some() || desired.fields.contains_key(*field))
@@ -117,8 +118,7 @@ impl<'a> Judge<'a> {
             overlay(base, &seen)
         });
         // Where nothing could stand in for what is unknown, what is there now at least has the right shape.
-        let afters =
-            desired.stand_in.iter().cloned().chain(before.as_ref().map(|base| overlay(base, &known))).collect();
+        let afters = whole.iter().cloned().chain(before.as_ref().map(|base| overlay(base, &known))).collect();
         Self { kind, before, afters }
     }
 
