@@ -103,8 +103,12 @@ impl Intent {
         observations: &Observations,
         kinds: &Kinds,
     ) -> Result<Plan, Vec<Diagnostic>> {
-        let options = PlanOptions { replace: self.replace.clone(), only: self.only.clone() };
-        plan(&self.desired, state, observations, kinds, &options)
+        plan(&self.desired, state, observations, kinds, &self.options())
+    }
+
+    /// What the user asks of the plan.
+    pub(crate) fn options(&self) -> PlanOptions {
+        PlanOptions { replace: self.replace.clone(), only: self.only.clone() }
     }
 }
 

@@ -184,7 +184,7 @@ pub trait Kind: Send + Sync + 'static {
     const VOLATILE_OUTPUTS: &'static [&'static str] = &[];
     /// True when deleting it destroys a user's data: needs consent.
     const HOLDS_DATA: bool = false;
-    /// For how long after creation the provider may not show it yet.
+    /// For how long after the call that creates it was sent the provider may not show it yet.
     const VISIBILITY: Duration = Duration::ZERO;
     /// For how long to wait for [`Readiness::Ready`] before giving up.
     const READY_DEADLINE: Duration = Duration::from_secs(60);

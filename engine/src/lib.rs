@@ -15,6 +15,9 @@
 //! Findings are [`diag`]nostics that name places symbolically; what happens is told in [`event`]s, and what a plan will
 //! take in a [`mod@forecast`]. How often to try and
 //! how long to wait is a [`pace`]. The dependency [`graph`] is where order and cycles come from.
+//!
+//! With the feature `simulate` all of this also runs against a cloud that is not there, in virtual time, under any faults;
+//! see `simulate`. The tests play thousands of random histories in it.
 
 pub mod address;
 pub mod apply;
@@ -32,6 +35,7 @@ pub mod observe;
 pub mod pace;
 pub mod plan;
 pub mod resource;
+mod sabotage;
 #[cfg(test)]
 mod sim;
 #[cfg(any(test, feature = "simulate"))]

@@ -187,6 +187,9 @@ pub struct Step {
     pub rewrites_record: bool,
     /// Operations of earlier runs on what lives here, which are over once this step is.
     pub settles: Vec<OperationId>,
+    /// True when it has failed and stays all the same, because it holds data: what is done to it does not wait until it can
+    /// be used.
+    pub stays_failed: bool,
     /// What stood here and is gone from the world.
     pub gone: Vec<Gone>,
 }

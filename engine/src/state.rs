@@ -10,6 +10,7 @@
 
 use crate::address::{Address, OperationId};
 use crate::lock::Holder;
+use crate::sabotage::{Sabotage, broken};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -286,7 +287,7 @@ impl State {
             BTreeEntry::Occupied(mut taken) => {
                 let same = (&taken.get().kind, &taken.get().id) == (&record.kind, &record.id);
                 let old = taken.insert(record);
-                if !same {
+                if !same && !broken(Sabotage::ForgetsTheOldHalf) {
                     self.superseded.push(Superseded { address: taken.key().clone(), record: old });
                 }
             }

@@ -9,10 +9,14 @@ use crate::site::{Site, exit_of, read_state, runtime};
 use crate::ui::Ui;
 use crate::view;
 use crate::view::plan::Shown;
+use forge_blueprints::Sources;
 use forge_engine::forecast::forecast;
 use forge_engine::plan::{Action, Plan};
+use forge_engine::simulate::{Weather, rehearsal};
 use forge_engine::state::State;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -35,6 +39,47 @@ pub(crate) struct Arguments {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    /// Rehearse it in a simulated cloud, up and down again, touching nothing; in fair weather, or `rough` or `rough:SEED`
+    #[arg(long, value_name = "WEATHER", num_args = 0..=1, require_equals = true, default_missing_value = "fair",
+        conflicts_with_all = ["saved", "yes", "delete_data"])]
+    simulate: Option<Sky>,
+}
+
+/// The weather in which a rehearsal takes place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sky {
+    Fair,
+    Rough(u64),
+}
+
+impl FromStr for Sky {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':').unwrap_or((text, "1")) {
+            ("fair", _) if text == "fair" => Ok(Self::Fair),
+            ("rough", seed) => seed.parse().map(Self::Rough).map_err(|_| format!("the seed {seed:?} is no number")),
+            _ => Err("weather is fair, rough, or rough:SEED".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Sky {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fair => f.write_str("fair"),
+            Self::Rough(seed) => write!(f, "rough:{seed}"),
+        }
+    }
+}
+
+impl Sky {
+    fn weather(self) -> Weather {
+        match self {
+            Self::Fair => Weather::fair(),
+            Self::Rough(seed) => Weather::rough(seed),
+        }
+    }
 }
 
 /// What to put up, and where.
@@ -47,6 +92,9 @@ struct Work {
 
 pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failure> {
     let ui = setting.ui;
+    if let Some(sky) = &arguments.simulate {
+        return rehearse(&arguments, sky, setting);
+    }
     let Work { directory, intent, saved } = match &arguments.saved {
         Some(file) => from_file(&setting.directory, file)?,
         None => from_blueprint(&arguments, setting)?,
@@ -103,6 +151,23 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
         farewell(ui, &intent, outcome.is_complete());
     }
     Ok(exit_of(&outcome))
+}
+
+/// Plays the whole life of a blueprint in an empty cloud. No lock, no file: nothing is there afterwards.
+fn rehearse(arguments: &Arguments, sky: &Sky, setting: &Setting) -> Result<Exit, Failure> {
+    let ui = setting.ui;
+    let project = Project::find(&setting.directory, &arguments.blueprint)?;
+    let expanded = project.expand(ui)?;
+    let intent = Intent::of(&project, &expanded, &State::default(), &arguments.plan)?;
+    view::plan::tell(ui, &intent.notes);
+    let kinds = kinds(expanded.target, &project.home(&expanded));
+    let rehearsal = rehearsal::rehearse(&intent.desired, &kinds, &intent.options(), sky.weather())
+        .map_err(|findings| Failure::findings(Sources::default(), findings))?;
+    let (plan, notes, full) = (&rehearsal.plan, &intent.notes, arguments.plan.full);
+    let forecast = &forecast(plan, &kinds);
+    view::plan::print(ui, &Shown { plan, notes, refreshed: true, full, forecast });
+    view::rehearsal::print(ui, &rehearsal, &sky.to_string());
+    Ok(if rehearsal.goes_well() { Exit::Done } else { Exit::Partial })
 }
 
 fn from_blueprint(arguments: &Arguments, setting: &Setting) -> Result<Work, Failure> {

@@ -5,6 +5,7 @@ pub(crate) mod live;
 pub(crate) mod outcome;
 pub(crate) mod plan;
 pub(crate) mod progress;
+pub(crate) mod rehearsal;
 
 /// `12.3 MB`; powers of ten, as storage is sold.
 pub(crate) fn bytes(bytes: u64) -> String {

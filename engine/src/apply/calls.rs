@@ -9,6 +9,7 @@ use crate::event::Event;
 use crate::gate::Pass;
 use crate::kind::{AnyKind, ErrorClass, KindError, Observed, Readiness, Recovery, Tags};
 use crate::pace::{POLL, Tries};
+use crate::sabotage::{Sabotage, broken};
 use crate::state::Entry;
 use serde_json::Value as Json;
 use std::future::Future;
@@ -119,7 +120,7 @@ impl Executor<'_> {
         let mut tries = Tries::new(self.run.limits.retry);
         let Announcement { operation, first } = announcement;
         let mut pass = self.turn(work, kind).await?;
-        self.run.journal.append_durably(first).await?;
+        self.announce(first).await?;
         let mut doubt = false;
         loop {
             let error = match self.send(pass, call()).await {
@@ -132,6 +133,14 @@ impl Executor<'_> {
             }
             pass = self.again(work, kind, operation).await?;
         }
+    }
+
+    /// Writes down that a call is about to be made. It must be durable before the call.
+    async fn announce(&self, entry: Entry) -> Result<(), StepError> {
+        if broken(Sabotage::BeginsNotDurably) {
+            return Ok(self.run.journal.append(entry).await?);
+        }
+        Ok(self.run.journal.append_durably(entry).await?)
     }
 
     /// Waits for the turn of a further try, and announces it.
@@ -151,19 +160,22 @@ impl Executor<'_> {
         tags: &Tags,
         announcement: Announcement<'_>,
     ) -> Result<Result<Observed, CallFailed>, StepError> {
-        let identified = Mutex::new(None);
+        let (operation, identified) = (&tags.operation, Mutex::new(None));
         let on_identifier = |id: &str| {
             *identified.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.to_owned());
-            self.run.journal.note(Entry::Identified { operation: tags.operation.clone(), id: id.to_owned() });
+            if !broken(Sabotage::ForgetsIdentifiers) {
+                self.run.journal.note(Entry::Identified { operation: operation.clone(), id: id.to_owned() });
+            }
         };
         let known_id = || identified.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut tries = Tries::new(self.run.limits.retry);
         // Of a creation of an earlier run that is repeated, nobody knows what became of it.
         let mut doubt = matches!(announcement.first, Entry::Retried { .. });
         let mut pass = self.turn(work, kind).await?;
-        self.run.journal.append_durably(announcement.first).await?;
+        self.announce(announcement.first).await?;
+        let mut tags = tags.clone();
         loop {
-            let call = kind.create(spec, tags, &on_identifier);
+            let call = kind.create(spec, &tags, &on_identifier);
             let error = match self.send(pass, call).await {
                 Ok(observed) => {
                     if known_id().as_ref() != Some(&observed.id) {
@@ -179,7 +191,7 @@ impl Executor<'_> {
             }
             // Part of it is done when it has an identifier.
             if (doubt || known_id().is_some()) && kind.recovery() == Recovery::Tags {
-                if let Some(observed) = self.made(work, kind, tags, known_id()).await? {
+                if let Some(observed) = self.made(work, kind, &tags, known_id()).await? {
                     if known_id().is_none() {
                         on_identifier(&observed.id);
                     }
@@ -187,7 +199,10 @@ impl Executor<'_> {
                 }
                 doubt = false;
             }
-            pass = self.again(work, kind, &tags.operation).await?;
+            pass = self.again(work, kind, operation).await?;
+            if broken(Sabotage::NewTokenForEachTry) {
+                tags.operation = (self.run.new_operation)();
+            }
         }
     }
 
@@ -233,6 +248,7 @@ impl Executor<'_> {
         for look in 0.. {
             let message = match observed.readiness {
                 Readiness::Ready => return Ok(observed),
+                Readiness::Failed(_) if work.step.stays_failed => return Ok(observed),
                 Readiness::Failed(why) => {
                     return Err(StepError::Broken { id: observed.id, why });
                 }

@@ -4,8 +4,9 @@ use super::{Look, ObserveOptions, Wanted, made_by};
 use crate::address::{Deployment, OperationId};
 use crate::diag::Diagnostic;
 use crate::gate::Gate;
-use crate::kind::{AnyKind, KindError, Observed};
+use crate::kind::{AnyKind, KindError, Observed, Tags};
 use crate::pace::{POLL, Tries};
+use crate::sabotage::{Sabotage, broken};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 use std::future::Future;
@@ -34,8 +35,10 @@ impl Asker<'_> {
                 let left = patience.saturating_sub(start.elapsed());
                 let mut listed = self.retrying(kind, || kind.list(self.deployment)).await?;
                 // Whatever a provider or a kind returns, only what carries our tags is ours.
-                listed
-                    .retain(|observed| observed.tags.as_ref().is_some_and(|tags| tags.deployment == *self.deployment));
+                listed.retain(|observed| {
+                    let ours = |tags: &Tags| tags.deployment == *self.deployment || broken(Sabotage::AdoptsForeign);
+                    observed.tags.as_ref().is_some_and(ours)
+                });
                 let shows = |operation: &&OperationId| listed.iter().any(|observed| made_by(observed, operation));
                 if left.is_zero() || awaited.iter().all(shows) {
                     return Ok(listed);

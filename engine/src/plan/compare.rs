@@ -53,6 +53,13 @@ pub(super) fn compare(kind: &dyn AnyKind, known: &Known<'_>, desired: &Prepared)
     let observed = known.observed.unwrap_or(&empty);
     let judge = Judge::new(kind, recorded.as_ref(), observed, desired);
     let mut found = Comparison { before: judge.before.clone(), ..Comparison::default() };
+    if let (None, Some(Json::Object(fields))) = (&recorded, &mut found.before) {
+        // What is neither recorded nor read back is not known, and must not be written down as if it were.
+        fields
+            .iter_mut()
+            .filter(|(field, _)| !observed.contains_key(*field))
+            .for_each(|(_, value)| *value = Json::Null);
+    }
     let names: BTreeSet<&String> =
         recorded.iter().filter_map(Json::as_object).flat_map(Map::keys).chain(desired.fields.keys()).collect();
     for field in names {
@@ -108,8 +115,16 @@ impl<'a> Judge<'a> {
     ) -> Self {
         let known: Map<String, Json> =
             desired.fields.iter().filter_map(|(field, value)| Some((field.clone(), value.to_json()?))).collect();
-        let whole = desired.whole();
-        let before = recorded.or(whole.as_ref()).map(|base| {
+        let asked = desired.whole();
+        // Of what is recorded, something may be unknown: null, which is no value of most fields. A kind judges whole
+        // specifications only.
+        let whole =
+            recorded.filter(|spec| kind.normalize(spec).is_err()).and_then(Json::as_object).and_then(|fields| {
+                let known = fields.iter().filter(|(_, value)| !value.is_null());
+                let known = known.map(|(field, value)| (field.clone(), value.clone())).collect();
+                Some(overlay(asked.as_ref()?, &known))
+            });
+        let before = whole.as_ref().or(recorded).or(asked.as_ref()).map(|base| {
             let seen: Map<String, Json> = observed
                 .iter()
                 .filter(|(field, _)| base.get(*field).is_some() || desired.fields.contains_key(*field))
@@ -118,7 +133,7 @@ impl<'a> Judge<'a> {
             overlay(base, &seen)
         });
         // Where nothing could stand in for what is unknown, what is there now at least has the right shape.
-        let afters = whole.iter().cloned().chain(before.as_ref().map(|base| overlay(base, &known))).collect();
+        let afters = asked.iter().cloned().chain(before.as_ref().map(|base| overlay(base, &known))).collect();
         Self { kind, before, afters }
     }
 

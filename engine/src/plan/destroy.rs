@@ -10,6 +10,7 @@ use crate::diag::Diagnostic;
 use crate::graph;
 use crate::kind::Kinds;
 use crate::observe::Observations;
+use crate::sabotage::{Sabotage, broken};
 use crate::state::State;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -123,7 +124,7 @@ fn staying(
     delete_data: bool,
 ) -> BTreeMap<Address, String> {
     let mut staying = BTreeMap::new();
-    if delete_data {
+    if delete_data || broken(Sabotage::DeletesDataUnasked) {
         return staying;
     }
     let living = || things.iter().filter(|thing| !thing.gone && selected.contains_key(&thing.address));

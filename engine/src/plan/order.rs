@@ -9,6 +9,7 @@ use super::{Action, Operation, Part, Step};
 use crate::address::Address;
 use crate::diag::Diagnostic;
 use crate::graph;
+use crate::sabotage::{Sabotage, broken};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Turns replacements that would create first into ones that delete first, where something below them deletes first.
@@ -136,6 +137,8 @@ impl<'a> Builder<'a> {
         let dependents = self.stood_on.get(&step.address).cloned().unwrap_or_default();
         for dependent in dependents.into_iter().filter(|&dependent| dependent != position) {
             if let Some(other) = self.deleting[dependent] {
+                let backwards = broken(Sabotage::DeletesInCreationOrder);
+                let (delete, other) = if backwards { (other, delete) } else { (delete, other) };
                 self.after(delete, other);
             }
             let Some(build) = self.building[dependent] else { continue };

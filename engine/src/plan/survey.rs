@@ -4,6 +4,7 @@ use super::NeverHappened;
 use crate::address::{Address, OperationId};
 use crate::kind::Observed;
 use crate::observe::{Found, Observations};
+use crate::sabotage::{Sabotage, broken};
 use crate::state::{Call, Pending, Record, State};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -154,6 +155,7 @@ pub(super) fn survey<'a>(state: &'a State, observations: &'a Observations) -> Su
             continue;
         }
         let found = made.get(&(pending.begin.kind.as_str(), operation)).copied();
+        let found = found.filter(|_| !broken(Sabotage::ForgetsIdentifiers));
         let derived = observations.identities.get(operation).map(String::as_str);
         match pending.identified.as_deref().or(found).or(derived) {
             Some(id) => {

@@ -13,6 +13,7 @@ use crate::graph::Graph;
 use crate::kind::{AnyKind, Kinds, Readiness, Recovery};
 use crate::observe::Observations;
 use crate::resource::{Desired, Resource};
+use crate::sabotage::{Sabotage, broken};
 use crate::state::{Pending, State};
 use crate::value::{Output, Value};
 use serde_json::Value as Json;
@@ -174,7 +175,7 @@ impl<'a> Planner<'a> {
         step.desired = Some(Value::Map(prepared.fields));
         step.dependencies = resource.dependencies();
         step.protect = resource.protect;
-        step.destroys_data = step.action.deletes() && kind.holds_data();
+        step.destroys_data = step.action.deletes() && kind.holds_data() && !broken(Sabotage::DeletesDataUnasked);
         if let Some(thing) = &main {
             finish_living(&mut step, thing);
         }
@@ -224,6 +225,7 @@ impl<'a> Planner<'a> {
         let before = before.or_else(|| thing.spec.cloned().filter(|_| action != Action::NoOp));
         let mut step = blank(&resource.address, &resource.kind, action);
         (step.moved_from, step.retags) = (moved_from, retags);
+        step.stays_failed = has_failed(thing) && !action.deletes();
         (step.changes, step.drift, step.before, step.reasons) = (changes, drift, before, reasons);
         step
     }
@@ -330,6 +332,10 @@ impl<'a> Planner<'a> {
     }
 }
 
+fn has_failed(thing: &Thing<'_>) -> bool {
+    matches!(thing.observed.map(|observed| &observed.readiness), Some(Readiness::Failed(_)))
+}
+
 /// Which of the things at an address the resource is: the one of its kind that the journal heard of last; without the
 /// journal, the one with the lowest identifier, so that the choice is always the same.
 pub(super) fn choose(things: &[Thing<'_>], kind: &str) -> Option<usize> {
@@ -399,6 +405,7 @@ fn blank(address: &Address, kind: &str, action: Action) -> Step {
         adopts: false,
         moved_from: None,
         retags: false,
+        stays_failed: false,
         desired: None,
         before: None,
         outputs: BTreeMap::new(),
@@ -417,7 +424,7 @@ pub(super) fn delete(kind: &dyn AnyKind, thing: &Thing<'_>, reason: Option<Strin
     let mut step = blank(&thing.address, &thing.kind, Action::Delete);
     step.id = Some(thing.id.clone());
     step.reasons = reason.into_iter().collect();
-    step.destroys_data = kind.holds_data();
+    step.destroys_data = kind.holds_data() && !broken(Sabotage::DeletesDataUnasked);
     step.before = thing.spec.cloned();
     step.outputs = thing.outputs();
     step.recorded_dependencies = thing.dependencies.clone();

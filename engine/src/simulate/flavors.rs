@@ -124,8 +124,11 @@ impl<F: Flavor> Kind for Flavored<F> {
     const TYPICAL: Typical = F::TYPICAL;
     const READ_BATCH: usize = F::READ_BATCH;
 
-    fn effect(&self, field: &str, _: &Spec, _: &Spec) -> Effect {
+    fn effect(&self, field: &str, before: &Spec, after: &Spec) -> Effect {
+        // What is identified by its specification cannot stand beside another that is identified alike.
+        let same = F::RECOVERY == Recovery::Identity && self.identity(before) == self.identity(after);
         match field {
+            "parents" if same => Effect::InPlace,
             "parents" => F::PARENTS,
             "zone" => Effect::ReplaceDeleteFirst,
             "sealed" => Effect::Forbidden("a seal is for ever"),

@@ -1,7 +1,8 @@
 //! A real kind whose calls end in the simulated cloud.
 
+use super::Fate;
+use super::client::Client;
 use super::world::{Request, What};
-use super::{Client, Fate};
 use crate::address::Deployment;
 use crate::kind::{AnyKind, Effect, ErrorClass, Hourly, KindError, Observed, OnIdentifier, Recovery, Tags, Typical};
 use futures::future::{BoxFuture, FutureExt};
@@ -45,12 +46,13 @@ impl Simulated {
             return Err(error);
         }
         let request = Request {
+            client: client.number(),
             kind: Arc::clone(&self.real),
             what,
             sent: client.cloud.elapsed(),
             stillborn: matches!(fate, Fate::IsStillborn),
         };
-        let mut sent = client.send(request);
+        let sent = client.send(request);
         sleep(latency / 2).await;
         let result = sent.arrive();
         client.point().await;

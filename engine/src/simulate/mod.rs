@@ -15,16 +15,20 @@
 //! that is deleted takes its time, and may show for a while when it is gone. Nothing can be made that names what is not
 //! there, and nothing can go that something else stands on: a specification that names it in a field that cannot be
 //! pointed elsewhere in place. A kind with tokens answers a repeated creation with what the first one has made; one with
-//! tags makes a second; one with neither is identified by its specification, carries no tags, and goes with what it
-//! names.
+//! tags makes a second; one with neither is identified by its specification, carries no tags, and goes with that of
+//! whose identifier its own is made.
 //!
 //! **Processes die.** [`Client::dies_after`] kills a client at one of the points where dying matters: before a call that
 //! changes something is sent, after it has had its effect, after the identifier is known, and, when its journal is kept
 //! in [`Client::store`], around each write. A request that was on its way when its sender died arrives at once or never,
 //! whichever the seed says: nothing has an effect later than that.
 //!
+//! **Processes sleep**, at the same points, for as long as it pleases whoever plays with them ([`Client::sleeps_after`]):
+//! then everything that it has sent has arrived, and nothing else of it happens until it wakes up.
+//!
 //! The cloud also keeps [`Deed`]s, counts calls, and notices what no engine may do.
 
+mod client;
 #[cfg(test)]
 pub(crate) mod flavors;
 mod kind;
@@ -37,20 +41,19 @@ mod store;
 mod weather;
 mod world;
 
-use crate::journal::{Clock, Store};
-use crate::kind::{AnyKind, ErrorClass, KindError, Kinds, Observed, Tags};
+use crate::journal::Clock;
+use crate::kind::{AnyKind, ErrorClass, KindError, Tags};
 use jiff::Timestamp;
-use kind::Simulated;
 use serde::Serialize;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::Instant;
-use world::{Request, World};
+use world::World;
 
+pub use client::Client;
 pub use random::Random;
 pub use store::MortalStore;
 pub use weather::{Rate, Weather};
@@ -77,7 +80,7 @@ impl Calls {
 
 /// A token bucket: what is left of a burst, and when that was so.
 #[derive(Debug, Clone, Copy)]
-struct Bucket {
+struct Allowance {
     left: f64,
     at: Duration,
 }
@@ -95,7 +98,7 @@ struct Inner {
     world: World,
     weather: Weather,
     chance: Random,
-    buckets: BTreeMap<&'static str, Bucket>,
+    buckets: BTreeMap<&'static str, Allowance>,
     calls: BTreeMap<&'static str, Calls>,
     scripted: VecDeque<(&'static str, ErrorClass)>,
     lost_replies: u64,
@@ -163,11 +166,11 @@ impl Cloud {
     /// A process that calls it.
     #[must_use]
     pub fn client(&self) -> Client {
-        self.lock().clients += 1;
-        Client {
-            cloud: self.clone(),
-            life: Arc::new(Life { alive: watch::Sender::new(true), points: Mutex::default() }),
-        }
+        let mut inner = self.lock();
+        inner.clients += 1;
+        let number = inner.clients;
+        drop(inner);
+        Client::new(number, self.clone())
     }
 
     /// Another weather from now on; chance goes on where it is.
@@ -340,151 +343,13 @@ impl Inner {
     #[allow(clippy::cast_precision_loss, reason = "rates are small numbers")]
     fn within_rate(&mut self, service: &'static str, now: Duration) -> bool {
         let Rate { per_second, burst } = self.weather.rate;
-        let bucket = self.buckets.entry(service).or_insert(Bucket { left: burst as f64, at: now });
+        let bucket = self.buckets.entry(service).or_insert(Allowance { left: burst as f64, at: now });
         let refilled = bucket.left + now.saturating_sub(bucket.at).as_secs_f64() * per_second as f64;
-        *bucket = Bucket { left: refilled.min(burst as f64), at: now };
+        *bucket = Allowance { left: refilled.min(burst as f64), at: now };
         let admitted = bucket.left >= 1.0;
         if admitted {
             bucket.left -= 1.0;
         }
         admitted
-    }
-}
-
-struct Life {
-    alive: watch::Sender<bool>,
-    /// How many points remain until it dies, and how many it has passed.
-    points: Mutex<Points>,
-}
-
-#[derive(Default)]
-struct Points {
-    left: Option<u64>,
-    passed: u64,
-}
-
-/// A process that calls a simulated cloud. Clones are the same process.
-#[derive(Clone)]
-pub struct Client {
-    cloud: Cloud,
-    life: Arc<Life>,
-}
-
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Client({})", if self.is_alive() { "alive" } else { "dead" })
-    }
-}
-
-impl Client {
-    /// The same kinds, with their calls ending in the cloud.
-    #[must_use]
-    pub fn kinds(&self, real: &Kinds) -> Kinds {
-        real.map(|kind| Arc::new(Simulated { real: Arc::clone(kind), client: self.clone() }))
-    }
-
-    /// The same store, with its writes among the points at which the client may die.
-    #[must_use]
-    pub fn store<S: Store>(&self, store: S) -> MortalStore<S> {
-        MortalStore::new(self.clone(), store)
-    }
-
-    /// Lets it die after `points` more points.
-    pub fn dies_after(&self, points: u64) {
-        self.points().left = Some(points);
-    }
-
-    /// Takes back [`Client::dies_after`].
-    pub fn lives_on(&self) {
-        self.points().left = None;
-    }
-
-    /// How many points it has passed by now.
-    #[must_use]
-    pub fn points_passed(&self) -> u64 {
-        self.points().passed
-    }
-
-    /// True until it dies.
-    #[must_use]
-    pub fn is_alive(&self) -> bool {
-        *self.life.alive.borrow()
-    }
-
-    /// Kills it.
-    pub fn die(&self) {
-        self.life.alive.send_replace(false);
-    }
-
-    /// Returns once it is dead. What it was doing must then not be polled any more.
-    pub async fn died(&self) {
-        // It cannot close: this very sender is alive.
-        let _ = self.life.alive.subscribe().wait_for(|alive| !alive).await;
-    }
-
-    /// Passes a point at which it may die; false when it does.
-    pub(crate) fn survives(&self) -> bool {
-        if !self.is_alive() {
-            return false;
-        }
-        let mut points = self.points();
-        points.passed += 1;
-        match &mut points.left {
-            Some(0) => {
-                drop(points);
-                self.die();
-                return false;
-            }
-            Some(left) => *left -= 1,
-            None => {}
-        }
-        true
-    }
-
-    async fn point(&self) {
-        if !self.survives() {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    /// Never returns when it is dead.
-    pub(crate) async fn alive(&self) {
-        if !self.is_alive() {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    fn points(&self) -> MutexGuard<'_, Points> {
-        self.life.points.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn send(&self, request: Request) -> Sent {
-        Sent { client: self.clone(), request: Some(request) }
-    }
-}
-
-/// A request on its way.
-struct Sent {
-    client: Client,
-    request: Option<Request>,
-}
-
-impl Sent {
-    fn arrive(&mut self) -> Result<Option<Observed>, KindError> {
-        let Some(request) = self.request.take() else { return Ok(None) };
-        let cloud = &self.client.cloud;
-        let now = cloud.elapsed();
-        let mut inner = cloud.lock();
-        let Inner { world, chance, .. } = &mut *inner;
-        world.execute(&request, now, chance)
-    }
-}
-
-impl Drop for Sent {
-    /// Its sender is dead or waits no longer: it arrives now, or is lost.
-    fn drop(&mut self) {
-        if self.request.is_some() && self.client.cloud.lock().chance.chance(500) {
-            let _ = self.arrive();
-        }
     }
 }

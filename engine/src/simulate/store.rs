@@ -1,9 +1,11 @@
-//! A journal whose writer can die in the middle of a write.
+//! Journals and buckets whose user can die in the middle of a write, or fall asleep before it.
 
 use super::Client;
+use crate::bucket::{Bucket, BucketError, Condition, ETag, Object};
 use crate::journal::{Appended, Content, JournalError, Store};
 use futures::future::{BoxFuture, FutureExt};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A store in the hands of a [`Client`]: it dies before a write, in the middle of one, or after it and before anybody
 /// learns of it.
@@ -69,6 +71,62 @@ impl<S: Store> Store for MortalStore<S> {
         async move {
             self.client.point().await;
             self.store.remove(empty).await
+        }
+        .boxed()
+    }
+}
+
+/// A bucket in the hands of a [`Client`].
+#[derive(Debug)]
+pub(super) struct MortalBucket {
+    client: Client,
+    bucket: Arc<dyn Bucket>,
+}
+
+impl MortalBucket {
+    pub(super) fn new(client: Client, bucket: Arc<dyn Bucket>) -> Self {
+        Self { client, bucket }
+    }
+}
+
+impl Bucket for MortalBucket {
+    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Object>, BucketError>> {
+        let key = key.to_owned();
+        async move {
+            self.client.awake().await;
+            self.bucket.get(&key).await
+        }
+        .boxed()
+    }
+
+    fn put(&self, key: &str, bytes: Vec<u8>, condition: Condition) -> BoxFuture<'_, Result<ETag, BucketError>> {
+        let key = key.to_owned();
+        async move {
+            self.client.awake().await;
+            self.client.point().await;
+            self.client.awake().await;
+            let put = self.bucket.put(&key, bytes, condition).await;
+            self.client.point().await;
+            put
+        }
+        .boxed()
+    }
+
+    fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, BucketError>> {
+        let prefix = prefix.to_owned();
+        async move {
+            self.client.awake().await;
+            self.bucket.list(&prefix).await
+        }
+        .boxed()
+    }
+
+    fn delete(&self, key: &str, condition: Condition) -> BoxFuture<'_, Result<(), BucketError>> {
+        let key = key.to_owned();
+        async move {
+            self.client.awake().await;
+            self.client.point().await;
+            self.bucket.delete(&key, condition).await
         }
         .boxed()
     }

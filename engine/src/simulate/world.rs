@@ -76,8 +76,9 @@ impl Object {
         })
     }
 
+    /// True when its identifier is made of the other's.
     fn lies_within(&self, other: &Self) -> bool {
-        self.kind.recovery() == Recovery::Identity && other.handles().any(|handle| names(&self.spec, handle))
+        self.kind.recovery() == Recovery::Identity && other.handles().any(|handle| self.id.contains(handle))
     }
 }
 
@@ -93,6 +94,8 @@ fn names(value: &Json, text: &str) -> bool {
 /// A call that changes something, as it reaches the cloud.
 #[derive(Clone)]
 pub(super) struct Request {
+    /// Who sent it.
+    pub(super) client: u64,
     pub(super) kind: Arc<dyn AnyKind>,
     pub(super) what: What,
     /// When it was sent. From then on counts the time for which its effect may be hidden.
@@ -111,6 +114,8 @@ pub(super) enum What {
 /// Something that was done to the world.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deed {
+    /// Who did it, by [`super::Client::number`].
+    pub client: u64,
     /// When, counted from the cloud's beginning.
     pub at: Duration,
     /// What was done.
@@ -141,6 +146,8 @@ pub(super) struct World {
     pub(super) unreadable: BTreeSet<(String, String)>,
     pub(super) deeds: Vec<Deed>,
     pub(super) violations: Vec<String>,
+    /// Whose request is being executed.
+    at_work: u64,
     made: u64,
     pub(super) replays: u64,
     /// Whether things show late and linger.
@@ -241,6 +248,7 @@ impl World {
         random: &mut Random,
     ) -> Result<Option<Observed>, KindError> {
         self.settle(now);
+        self.at_work = request.client;
         let kind = request.kind.as_ref();
         match &request.what {
             What::Create { spec, tags } => {
@@ -414,7 +422,15 @@ impl World {
         at: Duration,
         destroyed_data: bool,
     ) {
-        self.deeds.push(Deed { at, call, kind: kind.name(), id: id.to_owned(), address, destroyed_data });
+        self.deeds.push(Deed {
+            client: self.at_work,
+            at,
+            call,
+            kind: kind.name(),
+            id: id.to_owned(),
+            address,
+            destroyed_data,
+        });
     }
 
     fn unreadable_of(&self, kind: &str) -> BTreeSet<String> {

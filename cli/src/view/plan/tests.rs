@@ -20,6 +20,7 @@ fn step(address: &str, kind: &str, action: Action) -> Step {
         adopts: false,
         moved_from: None,
         retags: false,
+        stays_failed: false,
         desired: None,
         before: None,
         outputs: BTreeMap::new(),

@@ -11,6 +11,7 @@ use crate::state::{Call, State};
 use crate::value::Output;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// What is not ours, as it was put there.
 #[derive(Debug, Default)]
@@ -84,6 +85,19 @@ pub(super) fn nothing_precious_is_gone(
             before.records.iter().find(|(address, record)| record.id == deed.id && record.protect && !lifted(address));
         if let Some((address, _)) = protected {
             return Err(Violation::new(format!("{} at {address} was protected and was deleted", deed.id)));
+        }
+    }
+    Ok(())
+}
+
+/// Nobody has an effect once somebody else has taken the lease.
+pub(super) fn one_writer_at_a_time(desk: &Desk, taken: &[(u64, Duration)]) -> Result<(), Violation> {
+    let Some((_, begun)) = taken.first() else { return Ok(()) };
+    for deed in desk.cloud.deeds().iter().filter(|deed| deed.at >= *begun) {
+        let owner = taken.iter().rev().find(|(_, since)| *since <= deed.at);
+        if let Some((owner, since)) = owner.filter(|(owner, _)| *owner != deed.client) {
+            let client = deed.client;
+            return Err(Violation::new(format!("{deed:?} is of client {client}, but {owner} took over at {since:?}")));
         }
     }
     Ok(())

@@ -3,20 +3,50 @@
 use super::Violation;
 use crate::address::{Deployment, OperationId};
 use crate::apply::{ApplyError, Cancel, Limits, Outcome, Run, apply};
+use crate::bucket::Bucket;
+use crate::bucket::memory::MemoryBucket;
 use crate::diag::Diagnostic;
 use crate::event::Emitted;
-use crate::journal::{Journal, JournalError, MemoryStore};
+use crate::journal::{BucketStore, Journal, JournalError, MemoryStore, Store};
 use crate::kind::Kinds;
-use crate::lock::Unguarded;
+use crate::lock::lease::{Attempt, Contender, Lease, Place, Ticks};
+use crate::lock::{Guard, Holder, Unguarded};
 use crate::observe::{Observations, ObserveOptions, look_and_plan};
 use crate::plan::{DestroyOptions, Plan, PlanOptions, plan, plan_destroy};
 use crate::resource::{Desired, Resource};
 use crate::simulate::{Client, Cloud, flavors};
 use crate::state::State;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::sleep;
+
+/// How long a lease lasts without a beat.
+pub(super) const TTL: Duration = Duration::from_secs(30);
+const PREFIX: &str = "state/";
+
+/// Where the state is kept.
+#[derive(Debug, Clone)]
+pub(super) enum Storage {
+    /// On a machine that can fall; nobody else writes there.
+    Disk(MemoryStore),
+    /// In a bucket, with a lease.
+    Bucket(MemoryBucket),
+}
+
+impl Storage {
+    /// Loses the journal.
+    pub(super) fn lose(&self) {
+        match self {
+            Self::Disk(store) => store.set(None),
+            Self::Bucket(bucket) => {
+                for key in bucket.objects().into_keys().filter(|key| key.contains("journal/")) {
+                    bucket.set(&key, None);
+                }
+            }
+        }
+    }
+}
 
 /// When a run dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,16 +83,18 @@ pub(super) enum Ran {
 pub(super) struct Desk {
     pub(super) cloud: Cloud,
     pub(super) real: Kinds,
-    pub(super) store: MemoryStore,
+    pub(super) storage: Storage,
     pub(super) deployment: Deployment,
     pub(super) limits: Limits,
     /// Whether to tell what happens.
     pub(super) told: bool,
+    /// Who has taken the lease, and when.
+    pub(super) owners: Mutex<Vec<(u64, Duration)>>,
     operations: AtomicU64,
 }
 
 impl Desk {
-    pub(super) fn new(cloud: Cloud, limits: Limits) -> Self {
+    pub(super) fn new(cloud: Cloud, limits: Limits, storage: Storage) -> Self {
         let real = flavors::kinds();
         for kind in real.iter() {
             cloud.conceal(kind.name(), "note");
@@ -70,10 +102,11 @@ impl Desk {
         Self {
             cloud,
             real,
-            store: MemoryStore::new(),
+            storage,
             deployment: Deployment("ours".to_owned()),
             limits,
             told: false,
+            owners: Mutex::default(),
             operations: AtomicU64::new(0),
         }
     }
@@ -91,7 +124,13 @@ impl Desk {
 
     /// What the journal says; a journal that cannot be read is a violation.
     pub(super) async fn state(&self) -> Result<State, Violation> {
-        let state = Journal::look(self.store.clone(), &self.deployment).await;
+        let state = match &self.storage {
+            Storage::Disk(store) => Journal::look(store.clone(), &self.deployment).await,
+            Storage::Bucket(bucket) => {
+                let store = BucketStore::new(Arc::new(bucket.clone()), PREFIX);
+                Journal::look(store, &self.deployment).await
+            }
+        };
         state.map_err(|error| Violation::new(format!("the journal cannot be read: {error}")))
     }
 
@@ -113,14 +152,54 @@ impl Desk {
                 client.die();
                 Ok(Ran::Killed)
             }
-            ran = self.work(&client, wish) => ran,
+            ran = self.write(&client, wish) => ran,
         }
     }
 
-    async fn work(&self, client: &Client, wish: &Wish) -> Result<Ran, Violation> {
+    /// Does it, as the only one who may.
+    pub(super) async fn write(&self, client: &Client, wish: &Wish) -> Result<Ran, Violation> {
+        match &self.storage {
+            Storage::Disk(store) => self.work(client, wish, client.store(store.clone()), Arc::new(Unguarded)).await,
+            Storage::Bucket(bucket) => {
+                let bucket = client.bucket(Arc::new(bucket.clone()));
+                let lease = self.lease(client, &bucket).await?;
+                self.owners.lock().unwrap().push((client.number(), self.cloud.elapsed()));
+                let ran = self.work(client, wish, BucketStore::new(bucket, PREFIX), lease.guard()).await;
+                let released = lease.release().await;
+                released.map_err(|error| Violation::new(format!("the lease cannot be given back: {error}")))?;
+                ran
+            }
+        }
+    }
+
+    /// Waits for the lease.
+    async fn lease(&self, client: &Client, bucket: &Arc<dyn Bucket>) -> Result<Lease, Violation> {
+        let since = self.cloud.now();
+        let holder =
+            Holder { pid: 1, host: format!("host-{}", client.number()), since, command: "forge up".to_owned() };
+        let cloud = self.cloud.clone();
+        let ticks: Ticks = Arc::new(move || cloud.elapsed());
+        let owner = format!("owner-{}", client.number());
+        let mut contender = Contender::new(Place::new(Arc::clone(bucket), PREFIX), holder, owner, TTL, ticks);
+        loop {
+            match contender.attempt().await {
+                Ok(Attempt::Taken(lease)) => return Ok(lease.kept()),
+                Ok(Attempt::Held(_, left)) => sleep(left.min(TTL / 10)).await,
+                Err(error) => return Err(Violation::new(format!("the lease cannot be taken: {error}"))),
+            }
+        }
+    }
+
+    async fn work(
+        &self,
+        client: &Client,
+        wish: &Wish,
+        store: impl Store + 'static,
+        guard: Arc<dyn Guard>,
+    ) -> Result<Ran, Violation> {
         let kinds = client.kinds(&self.real);
-        let store = client.store(self.store.clone());
-        let journal = match Journal::over(store, &self.deployment, self.cloud.clock(), Arc::new(Unguarded)).await {
+        let clock = self.cloud.clock();
+        let journal = match Journal::over(store, &self.deployment, clock, Arc::clone(&guard)).await {
             Ok(journal) => journal,
             Err(JournalError::Fenced(why)) => return Ok(Ran::Fenced(why.to_string())),
             Err(error) => return Err(Violation::new(format!("the journal cannot be opened: {error}"))),
@@ -153,16 +232,16 @@ impl Desk {
         if plan.destroying_data().next().is_some() && !delete_data {
             return Ok(Ran::NoConsent);
         }
-        self.apply(&journal, &kinds, plan).await
+        self.apply(&journal, &kinds, &*guard, plan).await
     }
 
-    async fn apply(&self, journal: &Journal, kinds: &Kinds, plan: Plan) -> Result<Ran, Violation> {
+    async fn apply(&self, journal: &Journal, kinds: &Kinds, guard: &dyn Guard, plan: Plan) -> Result<Ran, Violation> {
         let run = Run {
             journal,
             kinds,
             sink: &|emitted: &Emitted| self.tell(|| format!("    {:?}", emitted.event)),
             cancel: &Cancel::new(),
-            guard: &Unguarded,
+            guard,
             limits: self.limits,
             new_operation: &|| self.next_operation(),
         };

@@ -4,10 +4,12 @@
 //! over: the blueprint changes, somebody else deletes, edits or wrecks something, the weather is bad, and `up` or
 //! `destroy` runs, mostly until it is killed: before or after an effect, between the effect and its entry in the journal,
 //! in the middle of a write, or simply after a while. With the process, the machine may die, and what was appended and
-//! not made durable is lost. Sometimes the whole journal is.
+//! not made durable is lost. Sometimes the whole journal is. Some deployments are kept in a bucket, with a lease; there,
+//! two write at once, and the first is stopped in the middle, for longer than its lease lasts or not, and goes on.
 //!
 //! After every run ([`check`]): the journal loads; whatever exists and is ours is known to it; nothing protected is gone,
-//! and no data without consent; nothing that is not ours was touched; no operation created two things. At the end, in
+//! and no data without consent; nothing that is not ours was touched; no operation created two things; nobody had an effect
+//! after somebody else had taken the lease. At the end, in
 //! fair weather: one `up` makes the world as desired, or is refused for a reason that holds, and then nothing has
 //! changed; the next one has nothing to do; `destroy` leaves nothing.
 //!
@@ -22,20 +24,21 @@
 mod blueprint;
 mod check;
 mod desk;
+mod relent;
 mod tests;
 
 use crate::address::{Address, Deployment, OperationId};
 use crate::apply::Limits;
-use crate::diag::Diagnostic;
+use crate::bucket::memory::MemoryBucket;
+use crate::journal::MemoryStore;
 use crate::kind::Tags;
 use crate::resource::Resource;
 use crate::simulate::{Cloud, Object, Random, Rate, Weather};
 use crate::state::State;
-use crate::value::{Output, Value};
 use blueprint::Draft;
 use check::Foreign;
-use desk::{Desk, Kill, Ran, Wish};
-use serde_json::{Value as Json, json};
+use desk::{Desk, Kill, Ran, Storage, TTL, Wish};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -130,7 +133,14 @@ impl Scenario {
         let cloud = Cloud::new(weather.clone());
         let calls = [1, 2, 4, 32][chance.index(4)];
         let limits = Limits { calls, ..Limits::default() };
-        let mut desk = Desk::new(cloud, limits);
+        let storage = if chance.chance(250) {
+            let bucket = MemoryBucket::new();
+            bucket.set_latency(Duration::from_millis(20 + chance.below(200)));
+            Storage::Bucket(bucket)
+        } else {
+            Storage::Disk(MemoryStore::new())
+        };
+        let mut desk = Desk::new(cloud, limits, storage);
         desk.told = told;
         let draft = Draft::new(&mut chance);
         let (foreign, adrift, state, tally) = Default::default();
@@ -189,8 +199,72 @@ impl Scenario {
         } else {
             Wish::Up { resources: self.draft.resources(), delete_data }
         };
+        if matches!(self.desk.storage, Storage::Bucket(_)) && self.chance.chance(500) {
+            return self.duel(&wish).await;
+        }
         let kill = self.kill();
         self.run(&wish, kill).await.map(|_| ())
+    }
+
+    /// Two writers: the first is stopped somewhere, for longer than its lease lasts or not, and then goes on.
+    async fn duel(&mut self, wish: &Wish) -> Result<(), Violation> {
+        let (first, second) = (self.desk.cloud.client(), self.desk.cloud.client());
+        first.sleeps_after(self.chance.below(4 * self.draft.items.len() as u64 + 12));
+        let asleep = self.chance.up_to(3 * TTL);
+        let later = self.draft.change(&mut self.chance);
+        let other = Wish::Up { resources: self.draft.resources(), delete_data: true };
+        if self.chance.chance(300) {
+            second.dies_after(self.chance.below(4 * self.draft.items.len() as u64 + 12));
+        }
+        self.desk.tell(|| format!("{} is put to sleep for {asleep:?}; {later}, and {}", told(wish), told(&other)));
+        let owners = self.desk.owners.lock().unwrap().len();
+        self.tally.count("duels");
+        let desk = &self.desk;
+        let mut work = Box::pin(desk.write(&first, wish));
+        let ran = tokio::select! {
+            biased;
+            () = first.falls_asleep() => None,
+            ran = &mut work => Some(ran),
+        };
+        let one = async {
+            match ran {
+                Some(ran) => ran,
+                None => {
+                    sleep(asleep).await;
+                    desk.tell(|| "  the first wakes up".to_owned());
+                    first.wakes_up();
+                    work.await
+                }
+            }
+        };
+        let two = async {
+            tokio::select! {
+                biased;
+                () = second.died() => Ok(Ran::Killed),
+                ran = desk.write(&second, &other) => ran,
+            }
+        };
+        let (one, two) = tokio::join!(one, two);
+        for ran in [one?, two?] {
+            self.desk.tell(|| format!("  {}", shown(&ran)));
+            self.count(&ran);
+        }
+        let taken = self.desk.owners.lock().unwrap()[owners..].to_vec();
+        if taken.first().is_some_and(|(owner, _)| *owner == first.number()) && taken.len() > 1 {
+            self.tally.count("takeovers and handovers");
+        }
+        check::one_writer_at_a_time(&self.desk, &taken)?;
+        self.state = self.desk.state().await?;
+        self.whole()
+    }
+
+    /// What holds after whatever was done.
+    fn whole(&self) -> Result<(), Violation> {
+        if let Some(violation) = self.desk.cloud.violations().first() {
+            return Err(Violation::new(violation.clone()));
+        }
+        check::nothing_is_orphaned(&self.desk, &self.state, &self.ours(), &self.adrift)?;
+        self.foreign.untouched(&self.desk.cloud.objects())
     }
 
     fn kill(&mut self) -> Kill {
@@ -205,7 +279,7 @@ impl Scenario {
         sleep(SETTLED).await;
         self.desk.tell(|| "the journal is lost".to_owned());
         self.tally.count("journals lost");
-        self.desk.store.set(None);
+        self.desk.storage.lose();
         self.state = State::default();
         self.adrift.extend(self.ours().into_iter().map(|object| object.id));
     }
@@ -246,12 +320,8 @@ impl Scenario {
             self.fall();
         }
         self.count(&ran);
-        let state = self.desk.state().await?;
-        if let Some(violation) = self.desk.cloud.violations().first() {
-            return Err(Violation::new(violation.clone()));
-        }
-        check::nothing_is_orphaned(&self.desk, &state, &self.ours(), &self.adrift)?;
-        self.foreign.untouched(&self.desk.cloud.objects())?;
+        self.state = self.desk.state().await?;
+        self.whole()?;
         let (consent, lifted) = match wish {
             Wish::Up { resources, delete_data } => {
                 let lifted = resources.iter().filter(|resource| !resource.protect);
@@ -261,9 +331,8 @@ impl Scenario {
         };
         check::nothing_precious_is_gone(&self.desk, deeds, &before, |address| lifted.contains(address), consent)?;
         if matches!(ran, Ran::Refused(_) | Ran::NoConsent | Ran::Blind(_)) {
-            self.nothing_happened(deeds, &before, &state)?;
+            self.nothing_happened(deeds, &before, &self.state)?;
         }
-        self.state = state;
         Ok(ran)
     }
 
@@ -276,16 +345,17 @@ impl Scenario {
 
     /// With the process the machine may fall: then what was not made durable is lost, or part of it.
     fn fall(&mut self) {
+        let Storage::Disk(store) = &self.desk.storage else { return };
+        let length = || store.bytes().map_or(0, |bytes| bytes.len());
         if self.chance.chance(500) {
-            let bytes = self.desk.store.bytes().map_or(0, |bytes| bytes.len());
-            self.desk.store.crash(self.chance.index(400));
-            if self.desk.store.bytes().map_or(0, |bytes| bytes.len()) < bytes {
+            let before = length();
+            store.crash(self.chance.index(400));
+            if length() < before {
                 self.desk.tell(|| "  what was not durable is lost".to_owned());
                 self.tally.count("appends lost");
             }
         }
-        let torn = self.desk.store.bytes().is_some_and(|bytes| bytes.last().is_some_and(|byte| *byte != b'\n'));
-        if torn {
+        if store.bytes().is_some_and(|bytes| bytes.last().is_some_and(|byte| *byte != b'\n')) {
             self.tally.count("torn writes");
         }
     }
@@ -299,7 +369,7 @@ impl Scenario {
             Ran::Fenced(_) => self.tally.count("fenced"),
             Ran::Applied(plan, outcome) => {
                 let counts = outcome.done;
-                self.tally.count("runs to the end");
+                self.tally.count(if outcome.fenced.is_some() { "fenced" } else { "runs to the end" });
                 self.tally.add("created", counts.create as u64);
                 self.tally.add("updated", counts.update as u64);
                 self.tally.add("replaced", counts.replace as u64);
@@ -355,66 +425,6 @@ impl Scenario {
         Ok(())
     }
 
-    /// A plan was refused: the reason must hold, and doing what its help says must help.
-    async fn relent(&mut self, findings: &[Diagnostic]) -> Result<Vec<Resource>, Violation> {
-        let reasons: BTreeSet<&str> = findings.iter().map(|finding| finding.id).collect();
-        if let Some(other) = reasons.iter().find(|code| !["protected", "forbidden-change", "no-order"].contains(code)) {
-            return Err(Violation::new(format!("refused without a reason ({other}): {findings:?}")));
-        }
-        let state = self.state.clone();
-        let protected = state.records.values().any(|record| record.protect)
-            || state.superseded.iter().any(|old| old.record.protect)
-            || state.pending.values().any(|pending| pending.begin.protect)
-            || self.draft.items.iter().any(|item| item.protect);
-        if reasons.contains("protected") && !protected {
-            return Err(Violation::new(format!("nothing is protected: {findings:?}")));
-        }
-        self.tally.count("refused at the end");
-        self.lift(&state).await?;
-        let objects = self.desk.cloud.objects();
-        for item in &mut self.draft.items {
-            item.protect = false;
-            let address = Address::new(&item.name);
-            let recorded = state.records.get(&address).map(|record| record.id.as_str());
-            let tagged = |tags: &Tags| tags.address == address && tags.deployment == self.desk.deployment;
-            let living = objects
-                .iter()
-                .find(|object| Some(object.id.as_str()) == recorded || object.tags.as_ref().is_some_and(tagged));
-            if let Some(sealed) = living.and_then(|object| object.spec["sealed"].as_bool()) {
-                item.sealed = sealed;
-            }
-        }
-        if reasons.contains("no-order") {
-            return Ok(Vec::new());
-        }
-        Ok(self.draft.resources())
-    }
-
-    /// Takes the protection off everything, by a blueprint that asks for what is recorded.
-    async fn lift(&mut self, state: &State) -> Result<(), Violation> {
-        let recorded = state.records.iter();
-        let recorded = recorded.map(|(address, record)| (address, &record.kind, &record.spec, &record.dependencies));
-        let begun = state.pending.values().filter(|pending| !state.records.contains_key(&pending.begin.address));
-        let begun = begun.filter_map(|pending| {
-            let begin = &pending.begin;
-            Some((&begin.address, &begin.kind, begin.spec.as_ref()?, &begin.dependencies))
-        });
-        let wanted: BTreeMap<&Address, _> = begun.chain(recorded).map(|wanted| (wanted.0, wanted)).collect();
-        let resource =
-            |(address, kind, spec, dependencies): &(&Address, &String, &Json, &BTreeSet<Address>)| Resource {
-                address: (*address).clone(),
-                kind: (*kind).clone(),
-                spec: referring(spec, dependencies, state),
-                depends_on: dependencies.iter().filter(|dependency| wanted.contains_key(dependency)).cloned().collect(),
-                protect: false,
-                origin: None,
-            };
-        let resources = wanted.values().map(resource).collect();
-        let wish = Wish::Up { resources, delete_data: true };
-        self.run(&wish, Kill::Never).await?;
-        Ok(())
-    }
-
     async fn destroy(&mut self) -> Result<(), Violation> {
         let state = self.state.clone();
         if state.records.values().any(|record| record.protect) {
@@ -449,26 +459,6 @@ impl Scenario {
         self.tally.add("effects", self.desk.cloud.deeds_done() as u64);
         self.tally.add("tokens replayed", self.desk.cloud.replays());
     }
-}
-
-/// A recorded specification as somebody would write it: what it names is referred to.
-fn referring(spec: &Json, dependencies: &BTreeSet<Address>, state: &State) -> Value {
-    let known = |id: &Value| {
-        let named = |address: &&Address| {
-            state.records.get(address).is_some_and(|record| *id == Value::String(record.id.clone()))
-        };
-        let address = dependencies.iter().find(named)?.clone();
-        Some(Value::Output(Output { address, name: "id".to_owned() }))
-    };
-    let mut spec = Value::from(spec.clone());
-    if let Value::Map(fields) = &mut spec
-        && let Some(Value::List(parents)) = fields.get_mut("parents")
-    {
-        for parent in parents {
-            *parent = known(parent).unwrap_or_else(|| parent.clone());
-        }
-    }
-    spec
 }
 
 fn is_to_be_repeated(ran: &Ran) -> bool {

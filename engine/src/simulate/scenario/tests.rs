@@ -8,6 +8,7 @@
 //! ```
 
 use super::{Tally, Violation, play, print};
+use crate::sabotage::{Sabotage, sabotage};
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -73,6 +74,42 @@ fn simulation() {
         print(&format!("seed {seed}: {what}\n  replay: {}", replay(*seed)));
     }
     assert!(failed.is_empty(), "see above");
+}
+
+/// A broken engine is noticed within so many seeds, all of which the sound one passes.
+fn is_noticed(by: Sabotage, within: u64) {
+    let noticed = (0..within).find_map(|seed| {
+        sabotage(Some(by));
+        let (_, result) = play(seed, false);
+        sabotage(None);
+        result.err().map(|violation| (seed, violation))
+    });
+    let Some((seed, Violation(what))) = noticed else {
+        panic!("{by:?} is not noticed within {within} seeds");
+    };
+    print(&format!("{by:?} is noticed at seed {seed}: {}", what.chars().take(200).collect::<String>()));
+    assert_eq!(play(seed, false).1, Ok(()), "the sound engine, at seed {seed}");
+}
+
+macro_rules! broken_engines {
+    ($($name:ident: $by:ident within $within:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            is_noticed(Sabotage::$by, $within);
+        })*
+    };
+}
+
+broken_engines! {
+    an_announcement_that_is_not_durable_is_noticed: BeginsNotDurably within 2000;
+    a_missing_visibility_window_is_noticed: NoVisibilityWindow within 2000;
+    a_missing_fence_is_noticed: NoFencing within 2000;
+    deletion_in_creation_order_is_noticed: DeletesInCreationOrder within 2000;
+    a_new_token_for_each_try_is_noticed: NewTokenForEachTry within 2000;
+    forgotten_identifiers_are_noticed: ForgetsIdentifiers within 2000;
+    adopting_what_is_foreign_is_noticed: AdoptsForeign within 2000;
+    deleting_data_unasked_is_noticed: DeletesDataUnasked within 2000;
+    forgetting_the_old_half_is_noticed: ForgetsTheOldHalf within 2000;
 }
 
 #[test]

@@ -1,0 +1,99 @@
+//! What somebody does whose plan was refused: checks that the reason holds, and does what the help says.
+
+use super::desk::{Kill, Wish};
+use super::{Scenario, Violation};
+use crate::address::Address;
+use crate::diag::Diagnostic;
+use crate::kind::Tags;
+use crate::resource::Resource;
+use crate::state::State;
+use crate::value::{Output, Value};
+use serde_json::Value as Json;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Scenario {
+    /// A plan was refused: the reason must hold, and doing what its help says must help.
+    pub(super) async fn relent(&mut self, findings: &[Diagnostic]) -> Result<Vec<Resource>, Violation> {
+        let reasons: BTreeSet<&str> = findings.iter().map(|finding| finding.id).collect();
+        if let Some(other) = reasons.iter().find(|code| !["protected", "forbidden-change", "no-order"].contains(code)) {
+            return Err(Violation::new(format!("refused without a reason ({other}): {findings:?}")));
+        }
+        let state = self.state.clone();
+        let protected = state.records.values().any(|record| record.protect)
+            || state.superseded.iter().any(|old| old.record.protect)
+            || state.pending.values().any(|pending| pending.begin.protect)
+            || self.draft.items.iter().any(|item| item.protect);
+        if reasons.contains("protected") && !protected {
+            return Err(Violation::new(format!("nothing is protected: {findings:?}")));
+        }
+        self.tally.count("refused at the end");
+        self.lift(&state).await?;
+        let state = self.state.clone();
+        let objects = self.desk.cloud.objects();
+        for item in &mut self.draft.items {
+            item.protect = false;
+            let address = Address::new(&item.name);
+            let recorded = state.records.get(&address).map(|record| record.id.as_str());
+            let tagged = |tags: &Tags| tags.address == address && tags.deployment == self.desk.deployment;
+            let living = objects
+                .iter()
+                .find(|object| Some(object.id.as_str()) == recorded || object.tags.as_ref().is_some_and(tagged));
+            if let Some(sealed) = living.and_then(|object| object.spec["sealed"].as_bool()) {
+                item.sealed = sealed;
+            }
+        }
+        if reasons.contains("no-order") {
+            return Ok(Vec::new());
+        }
+        Ok(self.draft.resources())
+    }
+
+    /// Takes the protection off everything, by a blueprint that asks for what is recorded.
+    pub(super) async fn lift(&mut self, state: &State) -> Result<(), Violation> {
+        let recorded = state.records.iter();
+        let recorded = recorded.map(|(address, record)| (address, &record.kind, &record.spec, &record.dependencies));
+        let begun = state.pending.values().filter(|pending| !state.records.contains_key(&pending.begin.address));
+        let begun = begun.filter_map(|pending| {
+            let begin = &pending.begin;
+            Some((&begin.address, &begin.kind, begin.spec.as_ref()?, &begin.dependencies))
+        });
+        let wanted: BTreeMap<&Address, _> = begun.chain(recorded).map(|wanted| (wanted.0, wanted)).collect();
+        let resource =
+            |(address, kind, spec, dependencies): &(&Address, &String, &Json, &BTreeSet<Address>)| Resource {
+                address: (*address).clone(),
+                kind: (*kind).clone(),
+                spec: referring(spec, dependencies, state),
+                depends_on: dependencies.iter().filter(|dependency| wanted.contains_key(dependency)).cloned().collect(),
+                protect: false,
+                origin: None,
+            };
+        let resources = wanted.values().map(resource).collect();
+        let wish = Wish::Up { resources, delete_data: true };
+        self.run(&wish, Kill::Never).await?;
+        Ok(())
+    }
+}
+
+/// A recorded specification as somebody would write it: what it names is referred to.
+fn referring(spec: &Json, dependencies: &BTreeSet<Address>, state: &State) -> Value {
+    let known = |id: &Value| {
+        let named = |address: &&Address| {
+            state.records.get(address).is_some_and(|record| *id == Value::String(record.id.clone()))
+        };
+        let address = dependencies.iter().find(named)?.clone();
+        Some(Value::Output(Output { address, name: "id".to_owned() }))
+    };
+    let mut spec = Value::from(spec.clone());
+    if let Value::Map(fields) = &mut spec {
+        // What is not known is not asked for.
+        fields.retain(|_, value| *value != Value::Null);
+    }
+    if let Value::Map(fields) = &mut spec
+        && let Some(Value::List(parents)) = fields.get_mut("parents")
+    {
+        for parent in parents {
+            *parent = known(parent).unwrap_or_else(|| parent.clone());
+        }
+    }
+    spec
+}
