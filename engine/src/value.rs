@@ -69,7 +69,12 @@ impl Value {
     /// True when nothing in it waits for apply.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        self.outputs().is_empty()
+        match self {
+            Self::Output(_) => false,
+            Self::List(items) | Self::Concat(items) => items.iter().all(Self::is_known),
+            Self::Map(entries) => entries.values().all(Self::is_known),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) | Self::Secret(_) => true,
+        }
     }
 
     /// Every output that it waits for.

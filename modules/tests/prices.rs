@@ -5,7 +5,7 @@ use forge_modules::aws::{kinds, kinds_in};
 use serde_json::{Value as Json, json};
 
 fn cents(kinds: &Kinds, kind: &str, spec: &Json) -> Option<i64> {
-    let hourly = kinds.get(kind).unwrap().hourly(spec)?;
+    let hourly = kinds.get(kind)?.hourly(spec)?;
     #[allow(clippy::cast_possible_truncation, reason = "a small number")]
     Some((hourly.0 * 100.0).round() as i64)
 }

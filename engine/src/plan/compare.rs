@@ -39,7 +39,7 @@ impl Comparison {
 /// True when there is nothing to compare: what is desired is what was applied, and the world has not changed it. That is so
 /// for nearly everything nearly always, and is found without copying anything.
 fn is_same(known: &Known<'_>, desired: &Prepared) -> bool {
-    let Some(recorded) = known.recorded.filter(|recorded| Some(*recorded) == desired.known()) else { return false };
+    let Some(recorded) = known.recorded.filter(|recorded| desired.is(recorded)) else { return false };
     let untouched = |(field, seen): (&String, &Json)| recorded.get(field).is_none_or(|was| was == seen);
     known.attempted.is_empty() && known.observed.is_none_or(|observed| observed.iter().all(untouched))
 }
@@ -115,15 +115,16 @@ impl<'a> Judge<'a> {
     ) -> Self {
         let known: Map<String, Json> =
             desired.fields.iter().filter_map(|(field, value)| Some((field.clone(), value.to_json()?))).collect();
+        let asked = desired.whole();
         // Of what is recorded, something may be unknown: null, which is no value of most fields. A kind judges whole
         // specifications only.
         let whole =
             recorded.filter(|spec| kind.normalize(spec).is_err()).and_then(Json::as_object).and_then(|fields| {
                 let known = fields.iter().filter(|(_, value)| !value.is_null());
                 let known = known.map(|(field, value)| (field.clone(), value.clone())).collect();
-                Some(overlay(desired.stand_in.as_ref()?, &known))
+                Some(overlay(asked.as_ref()?, &known))
             });
-        let before = whole.as_ref().or(recorded).or(desired.stand_in.as_ref()).map(|base| {
+        let before = whole.as_ref().or(recorded).or(asked.as_ref()).map(|base| {
             let seen: Map<String, Json> = observed
                 .iter()
                 .filter(|(field, _)| base.get(*field).is_some() || desired.fields.contains_key(*field))
@@ -132,8 +133,7 @@ impl<'a> Judge<'a> {
             overlay(base, &seen)
         });
         // Where nothing could stand in for what is unknown, what is there now at least has the right shape.
-        let afters =
-            desired.stand_in.iter().cloned().chain(before.as_ref().map(|base| overlay(base, &known))).collect();
+        let afters = asked.iter().cloned().chain(before.as_ref().map(|base| overlay(base, &known))).collect();
         Self { kind, before, afters }
     }
 

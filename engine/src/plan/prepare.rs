@@ -17,14 +17,27 @@ const TRIES: usize = 256;
 pub(super) struct Prepared {
     /// Its fields in normal form, with unknowns where they are.
     pub(super) fields: BTreeMap<String, Value>,
-    /// The same with something in place of the unknowns; none when nothing was found that fits.
-    pub(super) stand_in: Option<Json>,
+    /// The same with something in place of the unknowns; none when nothing was found that fits, or when nothing in it is
+    /// unknown.
+    stand_in: Option<Json>,
+    known: bool,
 }
 
 impl Prepared {
-    /// All of it, when nothing in it is unknown.
-    pub(super) fn known(&self) -> Option<&Json> {
-        self.stand_in.as_ref().filter(|_| self.fields.values().all(Value::is_known))
+    /// True when nothing in it is unknown and it is the same as `spec`.
+    pub(super) fn is(&self, spec: &Json) -> bool {
+        let Json::Object(fields) = spec else { return false };
+        let same = |(field, value): (&String, &Value)| fields.get(field).is_some_and(|other| value.is(other));
+        self.known && fields.len() == self.fields.len() && self.fields.iter().all(same)
+    }
+
+    /// All of it, with something in place of the unknowns; none when nothing was found that fits.
+    pub(super) fn whole(&self) -> Option<Json> {
+        if !self.known {
+            return self.stand_in.clone();
+        }
+        let fields = self.fields.iter().map(|(field, value)| Some((field.clone(), value.to_json()?)));
+        fields.collect::<Option<Map<String, Json>>>().map(Json::Object)
     }
 }
 
@@ -41,8 +54,11 @@ pub(super) fn prepare(
         return Err("a specification must be a mapping".to_owned());
     };
     if let Ok(known) = spec.resolve(lookup) {
-        let normal = kind.normalize(&known)?;
-        return Ok(Prepared { fields: fields(&normal), stand_in: Some(normal) });
+        let Json::Object(normal) = kind.normalize(&known)? else {
+            return Err("a specification must be a mapping".to_owned());
+        };
+        let fields = normal.into_iter().map(|(field, value)| (field, value.into())).collect();
+        return Ok(Prepared { fields, stand_in: None, known: true });
     }
     let given: BTreeMap<String, Value> =
         given.iter().map(|(field, value)| (field.clone(), substitute(value, lookup))).collect();
@@ -53,7 +69,7 @@ pub(super) fn prepare(
     let mut normal = stand_in.as_ref().map(fields).unwrap_or_default();
     let as_given = given.iter().filter(|(_, value)| stand_in.is_none() || !value.is_known());
     normal.extend(as_given.map(|(field, value)| (field.clone(), value.clone())));
-    Ok(Prepared { fields: normal, stand_in })
+    Ok(Prepared { fields: normal, stand_in, known: false })
 }
 
 /// The top-level fields of a specification.

@@ -195,9 +195,10 @@ impl<'a> Planner<'a> {
     /// have failed, it would have to be deleted, and for that the plan must show it.
     fn repeats(&mut self, kind: &dyn AnyKind, step: &Step, prepared: &Prepared) -> Option<OperationId> {
         let creates = (step.action == Action::Create || step.action.replaces()) && !kind.holds_data();
-        let wanted = prepared.known().filter(|_| creates)?;
-        let open = self.open.get_mut(&step.address)?;
-        let same = |pending: &&Pending| pending.begin.kind == step.kind && pending.begin.spec.as_ref() == Some(wanted);
+        let open = self.open.get_mut(&step.address).filter(|_| creates)?;
+        let same = |pending: &&Pending| {
+            pending.begin.kind == step.kind && pending.begin.spec.as_ref().is_some_and(|spec| prepared.is(spec))
+        };
         Some(open.remove(open.iter().position(same)?).begin.operation.clone())
     }
 
