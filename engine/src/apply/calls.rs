@@ -207,7 +207,7 @@ impl Executor<'_> {
     }
 
     /// Looks for what an operation has made, for as long as the provider may hide it.
-    async fn made(
+    pub(super) async fn made(
         &self,
         work: &Work<'_>,
         kind: &dyn AnyKind,

@@ -200,6 +200,14 @@ impl Executor<'_> {
             let again = Entry::Retried { operation: operation.clone() };
             match self.create_as(work, kind, &spec, operation, again).await {
                 Err(StepError::Broken { id, .. }) => self.discard(work, kind, &spec, operation, &id).await?,
+                // A provider may refuse to answer again for what has gone since.
+                Err(StepError::Kind(error)) if error.class == ErrorClass::Terminal => {
+                    let tags = self.tags(step, operation.clone());
+                    if let Some(observed) = self.made(work, kind, &tags, None).await? {
+                        return self.created(work, kind, &spec, operation, observed).await;
+                    }
+                    self.closed(operation, CallFailed { error, refused: true }).await?;
+                }
                 done => return done,
             }
         }
@@ -215,15 +223,27 @@ impl Executor<'_> {
         operation: &OperationId,
         first: Entry,
     ) -> Result<Done, StepError> {
-        let (step, tags) = (work.step, self.tags(work.step, operation.clone()));
+        let tags = self.tags(work.step, operation.clone());
         let announcement = Announcement { operation, first };
         let observed = match self.create_once(work, kind, spec, &tags, announcement).await? {
             Ok(observed) => observed,
             Err(failed) => return Err(self.closed(operation, failed).await?.into()),
         };
+        self.created(work, kind, spec, operation, observed).await
+    }
+
+    /// Waits until what was created can be used, and writes it down.
+    async fn created(
+        &self,
+        work: &Work<'_>,
+        kind: &dyn AnyKind,
+        spec: &Json,
+        operation: &OperationId,
+        observed: Observed,
+    ) -> Result<Done, StepError> {
         let observed = self.until_ready(work, kind, observed, kind.typical().create).await?;
         let id = observed.id.clone();
-        let record = self.record(step, spec.clone(), &observed, operation.clone());
+        let record = self.record(work.step, spec.clone(), &observed, operation.clone());
         self.end(operation.clone(), Some(record), Vec::new()).await?;
         Ok(Done { call: Some(Call::Create), id: Some(id) })
     }
