@@ -11,6 +11,7 @@ use forge_blueprints::{Document, Expanded, ModuleSource, Override, Request, Sour
 use forge_engine::address::Deployment;
 use forge_engine::diag::{Diagnostic, has_errors};
 use forge_engine::kind::Kinds;
+use forge_engine::value::Value;
 use forge_modules::local::{self, Local};
 use forge_modules::{aws, host};
 use serde::{Deserialize, Serialize};
@@ -229,6 +230,14 @@ pub(crate) fn kinds(target: Target, home: &Path) -> Kinds {
         Target::Local => local::kinds(&Local { root: home.join("local"), agent: agent_program() }),
         Target::Aws => aws::kinds(),
         Target::Hosts => host::kinds(),
+    }
+}
+
+/// The kinds that a blueprint is planned with: those of its target, with the prices of its region.
+pub(crate) fn kinds_of(expanded: &Expanded, home: &Path) -> Kinds {
+    match (expanded.target, expanded.settings.get("region")) {
+        (Target::Aws, Some(Value::String(region))) => aws::kinds_in(Some(region)),
+        (target, _) => kinds(target, home),
     }
 }
 

@@ -1,10 +1,13 @@
 //! How plan, apply and destroy grow with the number of resources, on a simulated cloud. `cargo bench -p forge-engine
 //! --features simulate`; nothing is judged here.
 //!
-//! Figures are milliseconds of this process on a processor, so that they mean the same on a machine that is busy; one that
-//! is not shows the same by the clock. Every size runs in a process of its own, so that what one leaves in memory is not counted for the next. The world, its
-//! clock and its services are simulated and answer at once; what is measured is what forge itself does, together with
-//! what the simulation costs. `-- SIZE TIMES` does nothing but look, so many times: for a profiler. The resources are networks of AWS: a VPC, four subnets and five security groups each.
+//! A plan without changes is measured in a process that does nothing else: it puts the world there, forgets its peak of
+//! memory, and then loads the journal, looks and plans. Its parts are given as time on a processor, so that they mean the
+//! same on a busy machine, all of it by the clock as well. The journal comes from another process. Apply and destroy run in
+//! a third one, and are counted with what the simulated cloud needs for itself, which at a deletion looks at everything
+//! that could stand on what goes. The cloud answers at once. `-- look SIZE DIRECTORY TIMES` looks at a journal that
+//! `-- prepare SIZE DIRECTORY` has made, so many times: for a profiler. The resources are networks of AWS: a VPC, four
+//! subnets and five security groups each.
 
 #![allow(clippy::print_stdout, reason = "figures are what it is for")]
 
@@ -19,20 +22,22 @@ use forge_engine::address::{Address, Deployment, OperationId};
 use forge_engine::apply::{Cancel, Limits, Outcome, Run, apply};
 use forge_engine::event::Emitted;
 use forge_engine::journal::{Journal, MemoryStore};
-use forge_engine::kind::Kinds;
+use forge_engine::kind::{Kinds, Tags};
 use forge_engine::lock::Unguarded;
 use forge_engine::observe::{ObserveOptions, observe};
 use forge_engine::plan::{DestroyOptions, Plan, PlanOptions, plan, plan_destroy};
 use forge_engine::resource::{Desired, Resource};
 use forge_engine::simulate::{Cloud, Rate, Weather};
+use forge_engine::state::{Entry, Record, State};
 use forge_engine::value::{Output, Value};
+use jiff::Timestamp;
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// That of the program.
 #[global_allocator]
@@ -41,107 +46,141 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const SIZES: [usize; 5] = [100, 1_000, 2_000, 5_000, 10_000];
 
 fn main() {
-    let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse().ok());
-    if let Some(size) = numbers.next() {
-        let times = numbers.next();
-        tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .expect("a runtime")
-            .block_on(measure(size, times));
-        return;
-    }
-    println!("Nothing to do: the journal is loaded, the world is looked at, a plan is made.");
-    println!(
-        "{:>9} {:>9} {:>9} {:>9} {:>9} {:>10} {:>9} {:>9} | {:>9} {:>9}",
-        "resources", "load", "look", "plan", "together", "each", "more RSS", "peak RSS", "up", "destroy"
-    );
-    let program = std::env::current_exe().expect("this program has a path");
-    for size in SIZES {
-        let done = Command::new(&program).arg(size.to_string()).status().expect("it can be run again");
-        assert!(done.success(), "{size} resources");
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let number = |at: usize| arguments.get(at).and_then(|argument| argument.parse::<usize>().ok());
+    let directory = || Path::new(arguments.get(2).expect("a directory"));
+    match (arguments.first().map(String::as_str), number(1)) {
+        (Some("prepare"), Some(size)) => block_on(prepare(size, directory())),
+        (Some("look"), Some(size)) => block_on(look(size, directory(), number(3).unwrap_or(1))),
+        (Some("apply"), Some(size)) => block_on(up_and_down(size)),
+        _ => table(),
     }
 }
 
-/// Everything is measured with the world full: of `size` resources.
-async fn measure(size: usize, times: Option<usize>) {
-    let cloud = Cloud::new(Weather { rate: Rate { per_second: 1 << 40, burst: 1 << 40 }, ..Weather::fair() });
-    let (deployment, desired) = (Deployment("scale".to_owned()), desired(size));
-    let kinds = cloud.client().kinds(&aws::kinds());
-    let store = MemoryStore::new();
+fn block_on(work: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(work);
+}
 
+fn table() {
+    println!("Nothing to do: the journal is loaded, the world is looked at, a plan is made.");
+    println!(
+        "{:>9} {:>9} {:>9} {:>9} {:>9} {:>10} {:>9} {:>10} | {:>9} {:>9}",
+        "resources", "load", "look", "plan", "together", "each", "by clock", "memory", "up", "destroy"
+    );
+    let program = std::env::current_exe().expect("this program has a path");
+    for size in SIZES {
+        let directory = tempfile::tempdir().expect("a directory");
+        for part in ["prepare", "look", "apply"] {
+            let run = Command::new(&program).arg(part).arg(size.to_string()).arg(directory.path()).status();
+            assert!(run.expect("it can be run again").success(), "{part} {size}");
+        }
+    }
+}
+
+fn cloud() -> Cloud {
+    Cloud::new(Weather { rate: Rate { per_second: 1 << 40, burst: 1 << 40 }, ..Weather::fair() })
+}
+
+/// Puts everything there; what depends on what is known from the addresses. The same each time, identifiers included.
+fn plant(cloud: &Cloud, desired: &Desired) -> BTreeMap<Address, Record> {
+    let (real, mut records) = (aws::kinds(), BTreeMap::<Address, Record>::new());
+    for (n, resource) in desired.resources.iter().enumerate() {
+        let kind = real.get(&resource.kind).expect("it is of AWS");
+        let id = |output: &Output| records.get(&output.address).map(|record| json!(record.id));
+        let spec = kind.normalize(&resource.spec.resolve(&id).expect("networks come first")).expect("it fits");
+        let operation = OperationId(format!("{n:032x}"));
+        let (deployment, address) = (desired.deployment.clone(), resource.address.clone());
+        let tags = Tags { deployment, address, operation: operation.clone() };
+        let id = cloud.plant(kind, &spec, Some(tags)).expect("it fits");
+        let record = Record {
+            kind: resource.kind.clone(),
+            id,
+            spec,
+            outputs: BTreeMap::new(),
+            dependencies: resource.dependencies(),
+            protect: false,
+            operation,
+            since: Timestamp::UNIX_EPOCH,
+            serial: 1,
+        };
+        records.insert(resource.address.clone(), record);
+    }
+    records
+}
+
+/// Writes a journal that knows everything.
+async fn prepare(size: usize, directory: &Path) {
+    let (cloud, desired) = (cloud(), desired(size));
+    let mut records = plant(&cloud, &desired);
+    for object in cloud.objects() {
+        let address = object.tags.expect("it was planted with tags").address;
+        records.get_mut(&address).expect("it was planted").outputs = object.outputs;
+    }
+    let journal = Journal::open(directory, &desired.deployment, cloud.clock()).expect("a journal");
+    let state = State { records: records.into_iter().collect(), ..State::default() };
+    journal.append_durably(Entry::Snapshot(Box::new(state))).await.expect("it is written");
+}
+
+/// Loads the journal, looks and plans.
+async fn look(size: usize, directory: &Path, times: usize) {
+    let cloud = cloud();
+    drop(plant(&cloud, &desired(size)));
+    let kinds = cloud.client().kinds(&aws::kinds());
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    for _ in 0..times {
+        // Makes the kernel forget the peak so far.
+        std::fs::write("/proc/self/clear_refs", "5").expect("the peak can be reset");
+        let (before, clock, start) = (memory_mib("VmRSS:"), Instant::now(), on_processor());
+        let desired = desired(size);
+        let state = Journal::read(directory, &desired.deployment).expect("a journal");
+        let loaded = on_processor();
+        let options = ObserveOptions::default();
+        let seen = observe(&desired.deployment, &state, &kinds, cloud.now(), &options).await.expect("a look");
+        let looked = on_processor();
+        let plan = plan(&desired, &state, &seen, &kinds, &PlanOptions::default()).expect("a plan");
+        let (planned, clock) = (on_processor(), clock.elapsed());
+        assert!(plan.is_empty(), "{:?}", plan.changed().next());
+        let together = planned - start;
+        print!(
+            "{size:>9} {:>6.1} ms {:>6.1} ms {:>6.1} ms {:>6.1} ms {:>7} ns {:>6.1} ms {:>6.1} MiB",
+            milliseconds(loaded - start),
+            milliseconds(looked - loaded),
+            milliseconds(planned - looked),
+            milliseconds(together),
+            together.as_nanos() / size as u128,
+            milliseconds(clock),
+            memory_mib("VmHWM:") - before,
+        );
+        if times > 1 {
+            println!();
+        }
+    }
+}
+
+/// Makes everything from nothing, and destroys it.
+async fn up_and_down(size: usize) {
+    let (cloud, desired) = (cloud(), desired(size));
+    let (kinds, store) = (cloud.client().kinds(&aws::kinds()), MemoryStore::new());
+    let deployment = &desired.deployment;
     let up = on_processor();
     {
-        let journal = open(&store, &deployment, &cloud).await;
+        let journal = open(&store, deployment, &cloud).await;
         let (state, seen) = (journal.state(), Default::default());
         let plan = plan(&desired, &state, &seen, &kinds, &PlanOptions::default()).expect("a plan");
         assert!(carry_out(&journal, &kinds, &plan).await.is_complete());
     }
     let up = on_processor() - up;
-    let directory = tempfile::tempdir().expect("a directory");
-    std::fs::write(directory.path().join("journal.jsonl"), store.bytes().expect("a journal")).expect("it is written");
-    tokio::time::sleep(Duration::from_secs(3600)).await;
-
-    let figures = nothing_to_do(directory.path(), &desired, &cloud, &kinds).await;
-    for _ in 0..times.unwrap_or_default() {
-        let [load, look, plan] =
-            nothing_to_do(directory.path(), &desired, &cloud, &kinds).await.times.map(milliseconds);
-        println!("{size:>9} {load:>6.1} ms {look:>6.1} ms {plan:>6.1} ms {:>6.1} ms", load + look + plan);
-    }
-    if times.is_some() {
-        return;
-    }
-
     let destroy = on_processor();
-    let journal = open(&store, &deployment, &cloud).await;
+    let journal = open(&store, deployment, &cloud).await;
     let state = journal.state();
-    let seen = observe(&deployment, &state, &kinds, cloud.now(), &ObserveOptions::default()).await.expect("a look");
+    let seen = observe(deployment, &state, &kinds, cloud.now(), &ObserveOptions::default()).await.expect("a look");
     let all = DestroyOptions { delete_data: true, modules: None };
-    let plan = plan_destroy(&deployment, &state, &seen, &kinds, &all).expect("a plan");
+    let plan = plan_destroy(deployment, &state, &seen, &kinds, &all).expect("a plan");
     assert!(carry_out(&journal, &kinds, &plan).await.is_complete());
     let destroy = on_processor() - destroy;
     assert!(cloud.objects().is_empty());
-
-    let [load, look, plan] = figures.times;
-    let together = load + look + plan;
-    println!(
-        "{size:>9} {:>6.1} ms {:>6.1} ms {:>6.1} ms {:>6.1} ms {:>7} ns {:>5.1} MiB {:>5.1} MiB | {:>6.2} s {:>7.2} s",
-        milliseconds(load),
-        milliseconds(look),
-        milliseconds(plan),
-        milliseconds(together),
-        together.as_nanos() / size as u128,
-        figures.more_mib,
-        figures.peak_mib,
-        up.as_secs_f64(),
-        destroy.as_secs_f64(),
-    );
-}
-
-struct Figures {
-    times: [Duration; 3],
-    /// How far resident memory rose above what it was before.
-    more_mib: f64,
-    /// How far it rose in all, the simulated world and all that was done before included.
-    peak_mib: f64,
-}
-
-async fn nothing_to_do(directory: &Path, desired: &Desired, cloud: &Cloud, kinds: &Kinds) -> Figures {
-    let before = memory_mib("VmRSS:");
-    // Makes the kernel forget the peak so far.
-    std::fs::write("/proc/self/clear_refs", "5").expect("the peak can be reset");
-    let start = on_processor();
-    let state = Journal::read(directory, &desired.deployment).expect("a journal");
-    let loaded = on_processor();
-    let options = ObserveOptions::default();
-    let seen = observe(&desired.deployment, &state, kinds, cloud.now(), &options).await.expect("a look");
-    let looked = on_processor();
-    let plan = plan(desired, &state, &seen, kinds, &PlanOptions::default()).expect("a plan");
-    let times = [loaded - start, looked - loaded, on_processor() - looked];
-    assert!(plan.is_empty(), "{:?}", plan.changed().next());
-    let peak_mib = memory_mib("VmHWM:");
-    Figures { times, more_mib: peak_mib - before, peak_mib }
+    println!(" | {:>6.2} s {:>7.2} s", up.as_secs_f64(), destroy.as_secs_f64());
 }
 
 async fn open(store: &MemoryStore, deployment: &Deployment, cloud: &Cloud) -> Journal {

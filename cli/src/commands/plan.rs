@@ -2,7 +2,7 @@ use super::Setting;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::planning::{Intent, PlanArgs};
-use crate::project::{BlueprintArgs, Project, is_plan_only, kinds};
+use crate::project::{BlueprintArgs, Project, is_plan_only, kinds_of};
 use crate::saved::Saved;
 use crate::site::{look_and_plan, read_state, runtime};
 use crate::view;
@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let project = Project::find(&setting.directory, &arguments.blueprint)?;
     let expanded = project.expand(ui)?;
     let home = project.home(&expanded);
-    let kinds = kinds(expanded.target, &home);
+    let kinds = kinds_of(&expanded, &home);
     let state = read_state(&home, &expanded.name)?;
     let intent = Intent::of(&project, &expanded, &state, &arguments.plan)?;
     let (name, planned) = (&intent.desired.deployment, |seen: &_| intent.plan(&state, seen, &kinds));

@@ -2,7 +2,7 @@ use super::Setting;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::planning::{Intent, PlanArgs, can_be_up};
-use crate::project::{BlueprintArgs, Current, Project, kinds};
+use crate::project::{BlueprintArgs, Current, Project, kinds, kinds_of};
 use crate::saved::Saved;
 use crate::turn::TurnArgs;
 use crate::site::{Site, exit_of, read_state, runtime};
@@ -160,7 +160,7 @@ fn rehearse(arguments: &Arguments, sky: &Sky, setting: &Setting) -> Result<Exit,
     let expanded = project.expand(ui)?;
     let intent = Intent::of(&project, &expanded, &State::default(), &arguments.plan)?;
     view::plan::tell(ui, &intent.notes);
-    let kinds = kinds(expanded.target, &project.home(&expanded));
+    let kinds = kinds_of(&expanded, &project.home(&expanded));
     let rehearsal = rehearsal::rehearse(&intent.desired, &kinds, &intent.options(), sky.weather())
         .map_err(|findings| Failure::findings(Sources::default(), findings))?;
     let (plan, notes, full) = (&rehearsal.plan, &intent.notes, arguments.plan.full);
