@@ -81,11 +81,27 @@ async fn a_destroy_waits_for_what_may_still_show() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repetition_that_is_refused_leaves_the_first_try_open() {
+async fn when_a_repetition_is_refused_what_the_first_try_made_is_looked_for() {
     let site = cut_off(&door()).await;
     site.world.lock().faults.push(("create", ErrorClass::Terminal));
-    assert_eq!(site.up(&door()).await.failed.len(), 1);
-    assert_eq!(site.journal().state().pending.len(), 1);
+    let creations = site.world.lock().calls["create"];
+    assert!(site.up(&door()).await.is_complete());
+    // The refused one was the last.
+    assert_eq!(site.world.lock().calls["create"], creations + 1);
+    assert!(site.journal().state().pending.is_empty());
+    recovers(&site, &door()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_what_the_first_try_made_is_gone_another_is_made() {
+    let site = cut_off(&door()).await;
+    // As when it was deleted, and the provider remembers its token.
+    let made = site.census().len();
+    site.world.lock().objects.retain(|_, object| object.kind != "sim.gate");
+    assert_eq!(site.census().len(), made - 1);
+    site.world.lock().faults.push(("create", ErrorClass::Terminal));
+    assert!(site.up(&door()).await.is_complete());
+    assert_eq!(site.census().len(), made);
     recovers(&site, &door()).await;
 }
 
