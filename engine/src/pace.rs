@@ -1,7 +1,7 @@
 //! How often to try, how often to look, and for how long.
 //!
 //! There is no jitter anywhere: forge is one client, whose calls are spread out by the graph and by rate limits
-//! ([`crate::limiter`]), and without it a run can be replayed.
+//! (its module is `limiter`), and without it a run can be replayed.
 
 use crate::kind::{ErrorClass, KindError};
 use std::time::Duration;

@@ -4,7 +4,7 @@
 //! already durable, beside the objects. Where there must be no object yet, it is *linked* to its place, which fails if
 //! something is there. Otherwise check and rename must be one step, for which all writers take an advisory lock; the
 //! kernel drops it when its holder dies. A process that is stopped in the microseconds inside holds the others up: they
-//! give up after [`LOCK_PATIENCE`] and try again.
+//! give up after `LOCK_PATIENCE` and try again.
 //!
 //! With its last object the bucket's directory goes, and everything of its own in it. Its parent is never made: what was
 //! to be mounted there and is not must not be mistaken for an empty bucket.
