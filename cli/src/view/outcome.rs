@@ -5,59 +5,28 @@ use super::alike;
 use super::progress::done;
 use crate::ui::{Paint, Palette};
 use forge_engine::address::Address;
-use forge_engine::apply::{Failure, Outcome, Skipped};
-use forge_engine::event::Skip;
+use forge_engine::apply::Outcome;
 use std::fmt::Write as _;
 
 /// The most resources that a line names.
 const NAMES: usize = 8;
 
-/// Failures with one cause.
-struct Cause<'a> {
-    failed: Vec<&'a Failure>,
-    /// What waited for one of them.
-    blocked: Vec<&'a Skipped>,
-}
-
-/// The failures by cause, in the order in which the causes showed.
-fn causes(outcome: &Outcome) -> Vec<Cause<'_>> {
-    let mut causes: Vec<Cause<'_>> = Vec::new();
-    for failure in &outcome.failed {
-        let same = |cause: &&mut Cause<'_>| {
-            let first = cause.failed[0];
-            (&first.chain, &first.help, first.action) == (&failure.chain, &failure.help, failure.action)
-        };
-        match causes.iter_mut().find(same) {
-            Some(cause) => cause.failed.push(failure),
-            None => causes.push(Cause { failed: vec![failure], blocked: Vec::new() }),
-        }
-    }
-    for cause in &mut causes {
-        let blocks = |skipped: &&Skipped| match &skipped.because {
-            Skip::Blocked(by) => cause.failed.iter().any(|failure| failure.address == *by),
-            Skip::Cancelled => false,
-        };
-        cause.blocked = outcome.skipped.iter().filter(blocks).collect();
-    }
-    causes
-}
-
 /// The summary of a run; empty when everything was done.
 pub(crate) fn text(outcome: &Outcome, palette: Palette) -> String {
     let mut out = String::new();
-    for cause in causes(outcome) {
+    for cause in outcome.causes() {
         let first = cause.failed[0];
         let error = palette.paint(Paint::Bad, "error");
         let names = names(cause.failed.iter().map(|failure| &failure.address));
         let _ = writeln!(out, "{error}: {names} could not be {}", done(first.action));
-        for because in &first.chain {
+        for because in cause.chain {
             let _ = writeln!(out, "  because: {because}");
         }
         if !cause.blocked.is_empty() {
             let names = self::names(cause.blocked.iter().map(|skipped| &skipped.address));
             let _ = writeln!(out, "  not begun for that: {names}");
         }
-        if let Some(help) = &first.help {
+        if let Some(help) = cause.help {
             let _ = writeln!(out, "  help: {help}");
         }
     }
@@ -91,6 +60,8 @@ fn names<'a>(addresses: impl Iterator<Item = &'a Address>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use forge_engine::apply::{Failure, Skipped};
+    use forge_engine::event::Skip;
     use forge_engine::plan::Action;
 
     fn failure(address: &str, action: Action, chain: &[&str], help: Option<&str>) -> Failure {
