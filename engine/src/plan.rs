@@ -378,6 +378,36 @@ impl Plan {
 }
 
 impl Step {
+    /// One that says no more than what happens to what.
+    #[must_use]
+    pub fn new(address: &Address, kind: &str, action: Action) -> Self {
+        Self {
+            address: address.clone(),
+            kind: kind.to_owned(),
+            action,
+            id: None,
+            changes: Vec::new(),
+            drift: Vec::new(),
+            reasons: Vec::new(),
+            destroys_data: false,
+            adopts: false,
+            moved_from: None,
+            retags: false,
+            stays_failed: false,
+            desired: None,
+            before: None,
+            outputs: BTreeMap::new(),
+            dependencies: BTreeSet::new(),
+            recorded_dependencies: BTreeSet::new(),
+            protect: false,
+            operation: None,
+            repeats: None,
+            rewrites_record: false,
+            settles: Vec::new(),
+            gone: Vec::new(),
+        }
+    }
+
     /// The fields that force a replacement.
     pub fn forcing(&self) -> impl Iterator<Item = &Change> {
         self.changes.iter().filter(|change| change.means != Means::InPlace)

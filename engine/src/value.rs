@@ -170,3 +170,15 @@ impl From<serde_json::Value> for Value {
         }
     }
 }
+
+/// Every text within a JSON value: what may be the name of something else.
+pub(crate) fn collect_texts<'a>(value: &'a serde_json::Value, texts: &mut BTreeSet<&'a str>) {
+    match value {
+        serde_json::Value::String(text) => {
+            texts.insert(text);
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| collect_texts(item, texts)),
+        serde_json::Value::Object(entries) => entries.values().for_each(|item| collect_texts(item, texts)),
+        serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {}
+    }
+}

@@ -20,14 +20,17 @@ pub struct Cause<'o> {
 }
 
 impl Outcome {
-    /// What went wrong, what keeps most from being done first. Failures belong together when they say the same, their own
-    /// names apart, and advise the same.
+    /// What went wrong, what keeps most from being done first. Failures belong together when the same was to happen, and they
+    /// say the same, their own names apart, and advise the same.
     #[must_use]
     pub fn causes(&self) -> Vec<Cause<'_>> {
         let mut causes: Vec<(Vec<String>, Cause<'_>)> = Vec::new();
         for failure in &self.failed {
             let (said, help) = (without_names(failure), failure.help.as_deref());
-            match causes.iter_mut().find(|(other, cause)| *other == said && cause.help == help) {
+            let same = |(other, cause): &&mut (Vec<String>, Cause<'_>)| {
+                *other == said && cause.help == help && cause.failed[0].action == failure.action
+            };
+            match causes.iter_mut().find(same) {
                 Some((_, cause)) => cause.failed.push(failure),
                 None => {
                     let cause = Cause { chain: &failure.chain, help, failed: vec![failure], blocked: Vec::new() };
@@ -97,6 +100,7 @@ mod tests {
                 failure("b", "the role is not known"),
                 failure("c", "no capacity for `c`"),
                 failure("d", "no space"),
+                Failure { action: Action::Delete, ..failure("h", "no space") },
             ],
             skipped: vec![blocked("e", "b"), blocked("f", "b"), blocked("g", "a")],
             ..Outcome::default()
@@ -112,7 +116,12 @@ mod tests {
             .collect();
         assert_eq!(
             told,
-            ["the role is not known: b block e f", "no capacity for `a`: a c block g", "no space: d block "]
+            [
+                "the role is not known: b block e f",
+                "no capacity for `a`: a c block g",
+                "no space: d block ",
+                "no space: h block ",
+            ]
         );
     }
 }

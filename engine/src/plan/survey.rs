@@ -6,6 +6,7 @@ use crate::kind::Observed;
 use crate::observe::{Found, Observations};
 use crate::sabotage::{Sabotage, broken};
 use crate::state::{Call, Pending, Record, State};
+use crate::value::collect_texts;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -264,16 +265,5 @@ fn infer_dependencies(things: &mut [Thing<'_>]) {
         }
         let dependencies = named.into_iter().filter_map(|text| owners.get(text));
         thing.dependencies = dependencies.filter(|address| **address != thing.address).cloned().collect();
-    }
-}
-
-fn collect_texts<'a>(value: &'a Json, texts: &mut BTreeSet<&'a str>) {
-    match value {
-        Json::String(text) => {
-            texts.insert(text);
-        }
-        Json::Array(items) => items.iter().for_each(|item| collect_texts(item, texts)),
-        Json::Object(entries) => entries.values().for_each(|item| collect_texts(item, texts)),
-        Json::Null | Json::Bool(_) | Json::Number(_) => {}
     }
 }

@@ -165,7 +165,7 @@ impl<'a> Planner<'a> {
         let main = choose(&things, &resource.kind).map(|position| things.remove(position));
         let mut step = match &main {
             Some(thing) => self.living(kind.as_ref(), resource, thing, &prepared),
-            None => blank(&resource.address, &resource.kind, Action::Create),
+            None => Step::new(&resource.address, &resource.kind, Action::Create),
         };
         step.repeats = self.repeats(kind.as_ref(), &step, &prepared);
         if step.repeats.is_some() {
@@ -223,7 +223,7 @@ impl<'a> Planner<'a> {
         }
         // Of what stays as it is, nobody asks what it was.
         let before = before.or_else(|| thing.spec.cloned().filter(|_| action != Action::NoOp));
-        let mut step = blank(&resource.address, &resource.kind, action);
+        let mut step = Step::new(&resource.address, &resource.kind, action);
         (step.moved_from, step.retags) = (moved_from, retags);
         step.stays_failed = has_failed(thing) && !action.deletes();
         (step.changes, step.drift, step.before, step.reasons) = (changes, drift, before, reasons);
@@ -392,36 +392,8 @@ fn known_outputs(kind: &dyn AnyKind, step: &Step) -> BTreeMap<String, Json> {
     step.outputs.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-fn blank(address: &Address, kind: &str, action: Action) -> Step {
-    Step {
-        address: address.clone(),
-        kind: kind.to_owned(),
-        action,
-        id: None,
-        changes: Vec::new(),
-        drift: Vec::new(),
-        reasons: Vec::new(),
-        destroys_data: false,
-        adopts: false,
-        moved_from: None,
-        retags: false,
-        stays_failed: false,
-        desired: None,
-        before: None,
-        outputs: BTreeMap::new(),
-        dependencies: BTreeSet::new(),
-        recorded_dependencies: BTreeSet::new(),
-        protect: false,
-        operation: None,
-        repeats: None,
-        rewrites_record: false,
-        settles: Vec::new(),
-        gone: Vec::new(),
-    }
-}
-
 pub(super) fn delete(kind: &dyn AnyKind, thing: &Thing<'_>, reason: Option<String>) -> Step {
-    let mut step = blank(&thing.address, &thing.kind, Action::Delete);
+    let mut step = Step::new(&thing.address, &thing.kind, Action::Delete);
     step.id = Some(thing.id.clone());
     step.reasons = reason.into_iter().collect();
     step.destroys_data = kind.holds_data() && !broken(Sabotage::DeletesDataUnasked);
@@ -434,7 +406,7 @@ pub(super) fn delete(kind: &dyn AnyKind, thing: &Thing<'_>, reason: Option<Strin
 }
 
 pub(super) fn forget(thing: &Thing<'_>) -> Step {
-    let mut step = blank(&thing.address, &thing.kind, Action::Forget);
+    let mut step = Step::new(&thing.address, &thing.kind, Action::Forget);
     step.id = Some(thing.id.clone());
     step.reasons = vec!["it is gone from the world".to_owned()];
     step.gone = vec![gone(thing)];

@@ -7,6 +7,7 @@ use super::random::Random;
 use crate::address::{Address, OperationId};
 use crate::kind::{AnyKind, Effect, ErrorClass, KindError, Observed, Readiness, Recovery, Tags};
 use crate::state::Call;
+use crate::value::collect_texts;
 use serde_json::{Map, Value as Json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -496,16 +497,5 @@ fn observe(object: &Object, unreadable: &BTreeSet<String>, now: Duration) -> Obs
         spec: readable.map(|(field, value)| (field.clone(), value.clone())).collect(),
         readiness: object.readiness(now),
         tags: object.tags.clone(),
-    }
-}
-
-fn collect_texts<'a>(value: &'a Json, texts: &mut BTreeSet<&'a str>) {
-    match value {
-        Json::String(text) => {
-            texts.insert(text);
-        }
-        Json::Array(items) => items.iter().for_each(|item| collect_texts(item, texts)),
-        Json::Object(entries) => entries.values().for_each(|item| collect_texts(item, texts)),
-        Json::Null | Json::Bool(_) | Json::Number(_) => {}
     }
 }

@@ -5,34 +5,11 @@ use forge_engine::plan::{Change, Drift, Gone, Kept, Means, SCHEMA};
 use forge_engine::state::Call;
 use forge_engine::value::{Output, Value};
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 fn step(address: &str, kind: &str, action: Action) -> Step {
-    Step {
-        address: Address::new(address),
-        kind: kind.to_owned(),
-        action,
-        id: (action != Action::Create).then(|| format!("{kind}-1")),
-        changes: Vec::new(),
-        drift: Vec::new(),
-        reasons: Vec::new(),
-        destroys_data: false,
-        adopts: false,
-        moved_from: None,
-        retags: false,
-        stays_failed: false,
-        desired: None,
-        before: None,
-        outputs: BTreeMap::new(),
-        dependencies: BTreeSet::new(),
-        recorded_dependencies: BTreeSet::new(),
-        protect: false,
-        operation: None,
-        repeats: None,
-        rewrites_record: false,
-        settles: Vec::new(),
-        gone: Vec::new(),
-    }
+    let id = (action != Action::Create).then(|| format!("{kind}-1"));
+    Step { id, ..Step::new(&Address::new(address), kind, action) }
 }
 
 fn create(address: &str, kind: &str, desired: Json) -> Step {
