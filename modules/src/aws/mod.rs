@@ -7,11 +7,12 @@
 //! Effects follow the update calls of botocore 1.43.106. Names of AWS are unique within an account and region (of IAM and
 //! S3: beyond it), so a replacement under the same name deletes first.
 
-use crate::planned::PlanOnly;
+use crate::planned::{PlanOnly, Planned};
 use forge_engine::kind::Kinds;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Tags of a resource, besides those that forge sets itself.
 pub type Tags = BTreeMap<String, String>;
@@ -28,49 +29,75 @@ pub enum Market {
     CapacityBlock,
 }
 
+mod cloud;
+mod ec2;
+mod error;
 mod price;
+mod resource;
+mod tags;
+
+pub use cloud::{Caller, Cloud};
+pub use resource::{Live, Resource};
 
 macro_rules! kinds {
-    ($($name:ident),* $(,)?) => {
-        $(pub mod $name;)*
+    (live: [$($live:ident),* $(,)?], planned: [$($planned:ident),* $(,)?] $(,)?) => {
+        $(pub mod $live;)*
+        $(pub mod $planned;)*
 
-        /// The kinds of this target, in no region: what has a price that differs by region has none.
+        /// The kinds of this target without an account, in no region: what has a price that differs by region has none.
         #[must_use]
         pub fn kinds() -> Kinds {
             kinds_in(None)
         }
 
-        /// The kinds of this target in a region.
+        /// The kinds of this target without an account, in a region.
         #[must_use]
         pub fn kinds_in(region: Option<&str>) -> Kinds {
-            Kinds::default()$(.with(PlanOnly::<$name::Spec>::within(region)))*
+            Kinds::default()
+                $(.with(PlanOnly::<$live::Spec>::within(region)))*
+                $(.with(PlanOnly::<$planned::Spec>::within(region)))*
         }
+
+        /// The kinds of this target in an account; the region is for prices.
+        #[must_use]
+        pub fn kinds_at(cloud: &Arc<Cloud>, region: Option<&str>) -> Kinds {
+            Kinds::default()
+                $(.with(Live::<$live::Spec>::new(cloud, region)))*
+                $(.with(PlanOnly::<$planned::Spec>::within(region)))*
+        }
+
+        /// The IAM actions that the calls of each kind need.
+        pub const ACTIONS: &[(&str, &[&str])] = &[$((<$live::Spec as Planned>::NAME, <$live::Spec as Resource>::ACTIONS)),*];
     };
 }
 
-kinds![
-    autoscaling_group,
-    capacity_block,
-    capacity_reservation,
-    eks_access_entry,
-    eks_addon,
-    eks_cluster,
-    eks_nodegroup,
-    eks_pod_identity,
-    elastic_ip,
-    fsx_association,
-    fsx_lustre,
-    iam_role,
-    instance_profile,
-    internet_gateway,
-    launch_template,
-    nat_gateway,
-    oidc_provider,
-    placement_group,
-    route_table,
-    s3_bucket,
-    security_group,
-    subnet,
-    vpc,
-    vpc_endpoint,
-];
+kinds! {
+    live: [
+        vpc,
+    ],
+    planned: [
+        autoscaling_group,
+        capacity_block,
+        capacity_reservation,
+        eks_access_entry,
+        eks_addon,
+        eks_cluster,
+        eks_nodegroup,
+        eks_pod_identity,
+        elastic_ip,
+        fsx_association,
+        fsx_lustre,
+        iam_role,
+        instance_profile,
+        internet_gateway,
+        launch_template,
+        nat_gateway,
+        oidc_provider,
+        placement_group,
+        route_table,
+        s3_bucket,
+        security_group,
+        subnet,
+        vpc_endpoint,
+    ],
+}

@@ -1,0 +1,329 @@
+//! What AWS says when a call fails, and what follows from it.
+//!
+//! AWS names each failure with a code. The tables here sort codes into the engine's classes ([`ErrorClass`]), which decide
+//! whether a call is repeated, and give the advice that a user sees. The codes are those of the service models (botocore
+//! 1.43.106), EC2's page "Error codes for the Amazon EC2 API", and what eksctl, Karpenter and Terraform have had to learn
+//! about roles that are not known everywhere yet.
+//!
+//! Two traps: IAM's `LimitExceeded` is a quota while others' `LimitExceededException` is a throttle; and
+//! `InsufficientReservedInstanceCapacity` speaks of Reserved Instances, not of capacity reservations.
+
+use super::cloud::Cloud;
+use aws_sdk_ec2::config::http::HttpResponse;
+use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use forge_engine::kind::{ErrorClass, KindError};
+
+/// Slow down.
+const THROTTLED: &[&str] = &[
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottledException",
+    "RequestThrottled",
+    "TooManyRequestsException",
+    "ProvisionedThroughputExceededException",
+    "TransactionInProgressException",
+    "RequestLimitExceeded",
+    "BandwidthLimitExceeded",
+    "SlowDown",
+    "PriorRequestNotComplete",
+    "EC2ThrottledException",
+    "LimitExceededException",
+];
+
+/// A fault of the service that passes.
+const TRANSIENT: &[&str] = &[
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "ConcurrentTagAccess",
+    "InternalError",
+    "InternalFailure",
+    "ServerInternal",
+    "Unavailable",
+    "ServiceUnavailable",
+    "ServerException",
+    "ServiceUnavailableException",
+    "InternalServerError",
+    "ConditionalRequestConflict",
+    "OperationAborted",
+    "ConcurrentModification",
+];
+
+/// No capacity here and now.
+const CAPACITY: &[&str] = &[
+    "InsufficientInstanceCapacity",
+    "UnfulfillableCapacity",
+    "InsufficientFreeAddressesInSubnet",
+    "MaxFleetCountExceeded",
+    "ReservationCapacityExceeded",
+    "InsufficientHostCapacity",
+    "InsufficientCapacity",
+    "InsufficientAddressCapacity",
+    "InsufficientVolumeCapacity",
+    "SpotMaxPriceTooLow",
+    "Unsupported",
+];
+
+/// A quota of the account is used up.
+const QUOTA: &[&str] = &[
+    "VcpuLimitExceeded",
+    "InstanceLimitExceeded",
+    "VpcLimitExceeded",
+    "AddressLimitExceeded",
+    "SubnetLimitExceeded",
+    "NetworkInterfaceLimitExceeded",
+    "PlacementGroupLimitExceeded",
+    "NatGatewayLimitExceeded",
+    "RouteTableLimitExceeded",
+    "InternetGatewayLimitExceeded",
+    "VpcEndpointLimitExceeded",
+    "SecurityGroupLimitExceeded",
+    "RulesPerSecurityGroupLimitExceeded",
+    "MaxTemplateLimitExceeded",
+    "MaxTemplateVersionLimitExceeded",
+    "MaxSpotInstanceCountExceeded",
+    "SecurityGroupsPerInterfaceLimitExceeded",
+    "ResourceLimitExceededException",
+    "ResourceLimitExceeded",
+    "ServiceLimitExceeded",
+    "ServiceQuotaExceededException",
+    "TooManyBuckets",
+    "LimitExceeded",
+];
+
+/// Somebody still needs it: its users are on their way out, and their last traces take a while to go.
+const IN_USE: &[&str] = &[
+    "DependencyViolation",
+    "InvalidGroup.InUse",
+    "InvalidNetworkInterface.InUse",
+    "ResourceInUse",
+    "ResourceInUseException",
+    "ResourceInUseFault",
+    "DeleteConflict",
+    "InvalidPlacementGroup.InUse",
+    "InvalidIPAddress.InUse",
+    "BucketNotEmpty",
+    "ScalingActivityInProgress",
+];
+
+/// There is no such thing, said in another way than `…NotFound…`.
+const ABSENT: &[&str] = &[
+    "NoSuchEntity",
+    "NoSuchBucket",
+    "NoSuchKey",
+    "NoSuchTagSet",
+    "InvalidPlacementGroup.Unknown",
+    "NoSuchBucketPolicy",
+    "NoSuchLifecycleConfiguration",
+    "NoSuchPublicAccessBlockConfiguration",
+    "ServerSideEncryptionConfigurationNotFoundError",
+    "404",
+    "NotFound",
+];
+
+/// The credentials are past their time.
+const EXPIRED: &[&str] = &["ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"];
+
+/// The account may not do it.
+const FORBIDDEN: &[&str] = &[
+    "UnauthorizedOperation",
+    "AccessDenied",
+    "AccessDeniedException",
+    "UnauthorizedAccess",
+    "NotAuthorized",
+    "OptInRequired",
+];
+
+/// The credentials are not accepted at all.
+const UNKNOWN_CALLER: &[&str] = &[
+    "AuthFailure",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "SignatureDoesNotMatch",
+    "InvalidAccessKeyId",
+    "IncompleteSignature",
+];
+
+/// What a service says while it does not yet know a role that IAM has just made: service prefix of the call, code, part of
+/// the message (terraform-provider-aws, Karpenter).
+const ROLE_NOT_KNOWN_YET: &[(&str, &str, &str)] = &[
+    ("ec2", "InvalidParameterValue", "Invalid IAM Instance Profile"),
+    ("autoscaling", "ValidationError", "Invalid IAM Instance Profile"),
+    ("eks", "InvalidParameterException", "does not exist"),
+    ("eks", "InvalidParameterException", "Error in role params"),
+    ("eks", "InvalidParameterException", "Role could not be assumed because the trusted entity is not correct"),
+    ("eks", "InvalidParameterException", "The provided role doesn't have the Amazon EKS Managed Policies"),
+    ("eks", "InvalidParameterException", "IAM role's policy must include"),
+    ("eks", "InvalidRequestException", "does not exist"),
+    ("iam", "MalformedPolicyDocument", "Invalid principal"),
+    ("", "", "cannot be assumed"),
+];
+
+/// True when a code says that there is no such thing.
+fn is_absent(code: &str) -> bool {
+    ABSENT.contains(&code) || code.contains("NotFound") && code != "InvalidInternetGatewayID.NotFoundInVpc"
+}
+
+/// How a code is to be dealt with, and what to do about it.
+///
+/// `call` is the IAM action: `ec2:CreateVpc`. `status` is that of HTTP, where there was an answer.
+#[must_use]
+pub fn classify(call: &str, code: &str, message: &str, status: Option<u16>) -> (ErrorClass, Option<String>) {
+    let service = call.split(':').next().unwrap_or_default();
+    let is = |table: &[&str]| table.contains(&code);
+    let role = ROLE_NOT_KNOWN_YET.iter().any(|(of, with, part)| {
+        (of.is_empty() || *of == service) && (with.is_empty() || *with == code) && message.contains(part)
+    });
+    let again = "Run the same command again: it goes on from here.";
+    if code == "LimitExceeded" || is(QUOTA) {
+        let service = if matches!(service, "ec2" | "autoscaling")
+            && is(&["VcpuLimitExceeded", "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded"])
+        {
+            "ec2"
+        } else {
+            service
+        };
+        let help = format!(
+            "A quota of the account is used up. Ask for a higher one in Service Quotas (service {service}), or delete what is not needed any more. {again}"
+        );
+        return (ErrorClass::Terminal, Some(help));
+    }
+    if is(THROTTLED) || status == Some(429) {
+        return (ErrorClass::Throttled, None);
+    }
+    if is(EXPIRED) {
+        let help = format!(
+            "The credentials have expired. Renew them (`aws sso login`, or new ones in the environment). {again}"
+        );
+        return (ErrorClass::NotYetVisible, Some(help));
+    }
+    if is(UNKNOWN_CALLER) {
+        let help = "AWS does not accept these credentials. Look at AWS_PROFILE, AWS_ACCESS_KEY_ID and the region.";
+        return (ErrorClass::Terminal, Some(help.to_owned()));
+    }
+    if is(FORBIDDEN) {
+        let help = format!(
+            "Allow {call} to who runs forge; `forge up --print-policy` prints all that this blueprint needs. {again}"
+        );
+        return (ErrorClass::Terminal, Some(help));
+    }
+    if is(CAPACITY) {
+        let help = match code {
+            "InsufficientFreeAddressesInSubnet" => {
+                "The subnet has no free addresses left: give the network a larger CIDR, or fewer nodes a place in it."
+            }
+            "ReservationCapacityExceeded" => {
+                "The reservation or capacity block is full: end what runs in it, or ask for fewer nodes."
+            }
+            "Unsupported" => {
+                "This is not offered there: another zone, another type, or another way of paying (`capacity`)."
+            }
+            _ => {
+                "AWS has none to give there now: list more in `capacity`, let it choose another zone, or reserve some."
+            }
+        };
+        return (ErrorClass::Capacity, Some(help.to_owned()));
+    }
+    if code == "InvalidCapacityReservationState.PendingActivation" {
+        let help = "The capacity block has not begun yet; it begins at the time that `forge plan` shows.";
+        return (ErrorClass::NotYetVisible, Some(help.to_owned()));
+    }
+    if role || is_absent(code) || is(IN_USE) {
+        let help = if is(IN_USE) {
+            "Something still needs it. If it is not forge's own, delete it, then run the same command again."
+        } else if role {
+            "AWS does not know the role, two minutes after it was made. Look whether it is there and whom it trusts."
+        } else {
+            "What it refers to is not there any more: `forge plan` shows what has changed."
+        };
+        return (ErrorClass::NotYetVisible, Some(help.to_owned()));
+    }
+    if is(TRANSIENT) || status.is_some_and(|status| status >= 500) {
+        return (ErrorClass::Transient, None);
+    }
+    (ErrorClass::Terminal, None)
+}
+
+/// What came of a call.
+pub(super) trait Answer<T> {
+    /// The answer.
+    ///
+    /// # Errors
+    /// Classified, in AWS's own words.
+    fn of(self, cloud: &Cloud, call: &'static str) -> Result<T, KindError>;
+
+    /// The answer; none when what the call is about is not there.
+    ///
+    /// # Errors
+    /// Classified, in AWS's own words.
+    fn of_present(self, cloud: &Cloud, call: &'static str) -> Result<Option<T>, KindError>;
+
+    /// The answer; none when the call failed with one of these codes.
+    ///
+    /// # Errors
+    /// Classified, in AWS's own words.
+    fn unless(self, codes: &[&str], cloud: &Cloud, call: &'static str) -> Result<Option<T>, KindError>;
+}
+
+impl<T, E> Answer<T> for Result<T, SdkError<E, HttpResponse>>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    fn of(self, cloud: &Cloud, call: &'static str) -> Result<T, KindError> {
+        self.map_err(|error| failed(cloud, call, error))
+    }
+
+    fn of_present(self, cloud: &Cloud, call: &'static str) -> Result<Option<T>, KindError> {
+        match self {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.code().is_some_and(is_absent) => Ok(None),
+            Err(error) => Err(failed(cloud, call, error)),
+        }
+    }
+
+    fn unless(self, codes: &[&str], cloud: &Cloud, call: &'static str) -> Result<Option<T>, KindError> {
+        match self {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.code().is_some_and(|code| codes.contains(&code)) => Ok(None),
+            Err(error) => Err(failed(cloud, call, error)),
+        }
+    }
+}
+
+fn failed<E>(cloud: &Cloud, call: &'static str, error: SdkError<E, HttpResponse>) -> KindError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    match (error.code(), &error) {
+        (Some(code), _) => {
+            let message = error.message().unwrap_or("no reason given").trim();
+            if EXPIRED.contains(&code) {
+                cloud.renew();
+            }
+            let (class, help) = classify(call, code, message, status);
+            KindError { class, message: format!("{call}: {message} ({code})"), help, source: None }
+        }
+        // Neither a request that was never sent nor one without an answer has a code.
+        (None, SdkError::ConstructionFailure(_)) => {
+            KindError::caused(format!("{call} cannot be asked"), Chain(DisplayErrorContext(&error).to_string()))
+        }
+        (None, _) => {
+            let text = DisplayErrorContext(&error).to_string();
+            if text.contains("CredentialsNotLoaded") || text.contains("no providers in chain provided credentials") {
+                return KindError::terminal(format!("{call}: there are no AWS credentials"))
+                    .help("Set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`.");
+            }
+            let message = match status {
+                Some(status) => format!("{call}: an answer of HTTP {status} that cannot be understood"),
+                None => format!("{call}: no answer"),
+            };
+            KindError { class: ErrorClass::Transient, message, help: None, source: Some(Box::new(Chain(text))) }
+        }
+    }
+}
+
+/// An SDK's error in one line; its types differ by call and the chain is all that matters of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Chain(String);
