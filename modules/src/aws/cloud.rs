@@ -34,6 +34,8 @@ const CALL: Duration = Duration::from_secs(120);
 /// An account in a region, and its services.
 pub struct Cloud {
     region: Option<String>,
+    /// Where all services are, if not where AWS has them.
+    endpoint: Option<String>,
     credentials: Renewing,
     config: OnceCell<SdkConfig>,
     caller: OnceCell<Caller>,
@@ -86,13 +88,26 @@ impl Cloud {
     /// The account of whoever runs this, in a region; the SDK's own when none is given. Nothing is asked yet.
     #[must_use]
     pub fn new(region: Option<&str>) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::with(region, None, Renewing::default()))
+    }
+
+    /// An emulated account: all services at one address, with credentials that nobody checks.
+    #[must_use]
+    pub fn at(region: &str, endpoint: &str) -> Arc<Self> {
+        let credentials = Credentials::new("emulated", "emulated", None, None, "emulator");
+        let known = Known { credentials: Mutex::new(Some(credentials)), ..Known::default() };
+        Arc::new(Self::with(Some(region), Some(endpoint), Renewing(Arc::new(known))))
+    }
+
+    fn with(region: Option<&str>, endpoint: Option<&str>, credentials: Renewing) -> Self {
+        Self {
             region: region.map(str::to_owned),
-            credentials: Renewing::default(),
+            endpoint: endpoint.map(str::to_owned),
+            credentials,
             config: OnceCell::new(),
             caller: OnceCell::new(),
             clients: Clients::default(),
-        })
+        }
     }
 
     async fn config(&self) -> &SdkConfig {
@@ -113,6 +128,9 @@ impl Cloud {
             .credentials_provider(self.credentials.clone());
         if let Some(region) = &self.region {
             loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(endpoint) = &self.endpoint {
+            loader = loader.endpoint_url(endpoint);
         }
         loader.load().await
     }

@@ -160,7 +160,7 @@ const ROLE_NOT_KNOWN_YET: &[(&str, &str, &str)] = &[
 ];
 
 /// True when a code says that there is no such thing.
-fn is_absent(code: &str) -> bool {
+pub(super) fn is_absent(code: &str) -> bool {
     ABSENT.contains(&code) || code.contains("NotFound") && code != "InvalidInternetGatewayID.NotFoundInVpc"
 }
 
@@ -244,6 +244,12 @@ pub fn classify(call: &str, code: &str, message: &str, status: Option<u16>) -> (
     (ErrorClass::Terminal, None)
 }
 
+/// What AWS says of a failure, classified.
+pub(super) fn said(call: &str, code: &str, message: &str, status: Option<u16>) -> KindError {
+    let (class, help) = classify(call, code, message, status);
+    KindError { class, message: format!("{call}: {message} ({code})"), help, source: None }
+}
+
 /// What came of a call.
 pub(super) trait Answer<T> {
     /// The answer.
@@ -301,8 +307,7 @@ where
             if EXPIRED.contains(&code) {
                 cloud.renew();
             }
-            let (class, help) = classify(call, code, message, status);
-            KindError { class, message: format!("{call}: {message} ({code})"), help, source: None }
+            said(call, code, message, status)
         }
         // Neither a request that was never sent nor one without an answer has a code.
         (None, SdkError::ConstructionFailure(_)) => {

@@ -1,8 +1,15 @@
 //! `aws.nat_gateway`: the way out of private subnets (EC2 CreateNatGateway), in one public subnet.
 
 use super::Tags;
+use super::cloud::{Cloud, empty};
+use super::ec2::{FILTER_VALUES, PAGE, born_with, filter, of_deployment, pairs, retag};
+use super::error::Answer;
+use super::resource::{EC2_VISIBILITY, Resource, Seen, in_order, shown};
 use crate::planned::{Planned, replace};
-use forge_engine::kind::{Effect, Typical};
+use aws_sdk_ec2::types::{ConnectivityType, Filter, NatGateway, NatGatewayState, ResourceType};
+use forge_engine::address::Deployment;
+use forge_engine::kind as engine;
+use forge_engine::kind::{Effect, KindError, Observed, OnIdentifier, Readiness, Recovery, Typical};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -35,6 +42,103 @@ impl Planned for Spec {
         match field {
             "subnet" | "elastic_ip" => replace(before.elastic_ip != after.elastic_ip),
             _ => Effect::InPlace,
+        }
+    }
+}
+
+impl Resource for Spec {
+    const RECOVERY: Recovery = Recovery::Token;
+    const VISIBILITY: Duration = EC2_VISIBILITY;
+    const READ_BATCH: usize = FILTER_VALUES;
+    const ACTIONS: &'static [&'static str] = &[
+        "ec2:CreateNatGateway",
+        "ec2:DescribeNatGateways",
+        "ec2:DeleteNatGateway",
+        "ec2:DescribeTags",
+        "ec2:CreateTags",
+        "ec2:DeleteTags",
+    ];
+
+    async fn read_many(cloud: &Cloud, ids: &[String]) -> Result<Vec<Option<Observed>>, KindError> {
+        Ok(in_order(ids, seen(cloud, filter("nat-gateway-id", ids)).await?))
+    }
+
+    async fn create(
+        &self,
+        cloud: &Cloud,
+        tags: &engine::Tags,
+        on_identifier: OnIdentifier<'_>,
+    ) -> Result<Observed, KindError> {
+        const CALL: &str = "ec2:CreateNatGateway";
+        let call = cloud.ec2().await.create_nat_gateway().client_token(&tags.operation.0);
+        let call = call.connectivity_type(ConnectivityType::Public).subnet_id(&self.subnet);
+        let call = call.allocation_id(&self.elastic_ip);
+        let call = call.tag_specifications(born_with(ResourceType::Natgateway, tags, &self.tags));
+        let gateway = call.send().await.of(cloud, CALL)?.nat_gateway.ok_or_else(|| empty(CALL))?;
+        let id = gateway.nat_gateway_id.clone().ok_or_else(|| empty(CALL))?;
+        on_identifier(&id);
+        let readiness = readiness(&gateway);
+        Ok(Seen::made(id.clone(), self, tags, &self.tags).output("id", id).readiness(readiness).done())
+    }
+
+    async fn update(
+        &self,
+        cloud: &Cloud,
+        id: &str,
+        _before: Option<&Self>,
+        tags: &engine::Tags,
+    ) -> Result<Observed, KindError> {
+        retag(cloud, id, tags, &self.tags).await?;
+        shown(id, Self::read_many(cloud, &[id.to_owned()]).await?)
+    }
+
+    async fn delete(cloud: &Cloud, id: &str) -> Result<(), KindError> {
+        let gone = cloud.ec2().await.delete_nat_gateway().nat_gateway_id(id).send().await;
+        gone.of_present(cloud, "ec2:DeleteNatGateway").map(drop)
+    }
+
+    async fn list(cloud: &Cloud, deployment: &Deployment) -> Result<Vec<Observed>, KindError> {
+        seen(cloud, of_deployment(deployment)).await
+    }
+}
+
+async fn seen(cloud: &Cloud, which: Filter) -> Result<Vec<Observed>, KindError> {
+    let mut seen = Vec::new();
+    let call = cloud.ec2().await.describe_nat_gateways().filter(which);
+    let mut pages = call.into_paginator().page_size(PAGE).items().send();
+    while let Some(gateway) = pages.next().await {
+        seen.extend(observed(gateway.of(cloud, "ec2:DescribeNatGateways")?));
+    }
+    Ok(seen)
+}
+
+/// AWS goes on showing gateways that are gone for about an hour.
+fn observed(gateway: NatGateway) -> Option<Observed> {
+    if gateway.state == Some(NatGatewayState::Deleted) {
+        return None;
+    }
+    let readiness = readiness(&gateway);
+    let addresses = gateway.nat_gateway_addresses.unwrap_or_default();
+    let own = addresses.iter().find(|address| address.is_primary == Some(true)).or(addresses.first());
+    let own = own.and_then(|address| address.allocation_id.clone());
+    let id = gateway.nat_gateway_id?;
+    let seen = Seen::new(id.clone(), pairs(gateway.tags)).known("subnet", gateway.subnet_id).known("elastic_ip", own);
+    Some(seen.output("id", id).readiness(readiness).done())
+}
+
+fn readiness(gateway: &NatGateway) -> Readiness {
+    match &gateway.state {
+        Some(NatGatewayState::Available) => Readiness::Ready,
+        Some(NatGatewayState::Failed) => {
+            let reason = gateway.failure_message().unwrap_or("no reason given");
+            Readiness::Failed(match gateway.failure_code() {
+                Some(code) => format!("{reason} ({code})"),
+                None => reason.to_owned(),
+            })
+        }
+        state => {
+            let state = state.as_ref().map_or("pending", NatGatewayState::as_str);
+            Readiness::Waiting(format!("the NAT gateway is {state}"))
         }
     }
 }
