@@ -13,8 +13,9 @@ pub(super) const DEPLOYMENT: &str = "forge:deployment";
 pub(super) const ADDRESS: &str = "forge:address";
 pub(super) const OPERATION: &str = "forge:operation";
 
-/// Tags with these beginnings are AWS's own or those of controllers in the cluster; nobody asked for them here.
-const FOREIGN: &[&str] = &["aws:", "eks:", "forge:", "kubernetes.io/", "k8s.io/"];
+/// Tags with these beginnings are AWS's own or those of controllers in the cluster; nobody asked for them here. Others of
+/// Kubernetes are asked for: `kubernetes.io/role/elb` says of a subnet that load balancers may stand in it.
+const FOREIGN: &[&str] = &["aws:", "eks:", "forge:", "kubernetes.io/cluster/", "k8s.io/"];
 
 fn is_plain(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, ' ' | '+' | '-' | '.' | '_' | '/' | '@')
@@ -178,10 +179,16 @@ mod tests {
         let map = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>()
         };
-        let have = map(&[("aws:cloudformation:x", "1"), ("Name", "old"), ("team", "a"), ("forge:address", "x")]);
+        let have = map(&[
+            ("aws:cloudformation:x", "1"),
+            ("kubernetes.io/cluster/train", "owned"),
+            ("Name", "old"),
+            ("kubernetes.io/role/elb", "1"),
+            ("forge:address", "x"),
+        ]);
         let (set, gone) = changes(&have, &map(&[("Name", "new"), ("forge:address", "y")]));
         assert_eq!(set, map(&[("Name", "new"), ("forge:address", "y")]));
-        assert_eq!(gone, ["team"]);
-        assert_eq!(split(have).1, map(&[("Name", "old"), ("team", "a")]));
+        assert_eq!(gone, ["kubernetes.io/role/elb"]);
+        assert_eq!(split(have).1, map(&[("Name", "old"), ("kubernetes.io/role/elb", "1")]));
     }
 }
