@@ -47,7 +47,8 @@ async fn obstacles(cloud: &Cloud, place: &str, id: &str) -> Result<Vec<String>, 
     let (leaked, used): (Vec<_>, Vec<_>) =
         interfaces(cloud, filter(place, [id])).await?.into_iter().partition(is_leaked);
     for some in leaked.chunks(AT_ONCE) {
-        try_join_all(some.iter().filter_map(NetworkInterface::network_interface_id).map(|id| discard(cloud, id))).await?;
+        try_join_all(some.iter().filter_map(NetworkInterface::network_interface_id).map(|id| discard(cloud, id)))
+            .await?;
     }
     let mut obstacles: Vec<String> = used.iter().map(interface_name).collect();
     match place {
@@ -162,10 +163,8 @@ async fn used(cloud: &Cloud, groups: &[SecurityGroup]) -> Result<BTreeSet<String
 /// Revokes the rules of a group whose other side is another group.
 async fn forget(cloud: &Cloud, group: &SecurityGroup, which: impl Fn(&str) -> bool) -> Result<(), KindError> {
     let Some(id) = group.group_id() else { return Ok(()) };
-    let (incoming, outgoing) = (
-        speaking_of(group.ip_permissions(), id, &which),
-        speaking_of(group.ip_permissions_egress(), id, &which),
-    );
+    let (incoming, outgoing) =
+        (speaking_of(group.ip_permissions(), id, &which), speaking_of(group.ip_permissions_egress(), id, &which));
     let ec2 = cloud.ec2().await;
     if !incoming.is_empty() {
         let call = ec2.revoke_security_group_ingress().group_id(id).set_ip_permissions(Some(incoming));

@@ -5,8 +5,8 @@
 use super::cloud::Cloud;
 use super::error::Answer;
 use super::security_group::{Peer, Ports, Protocol, Rule};
-use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, PrefixListId, UserIdGroupPair};
 use aws_sdk_ec2::types::builders::IpPermissionBuilder;
+use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, PrefixListId, UserIdGroupPair};
 use forge_engine::kind::KindError;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -146,12 +146,7 @@ pub(super) enum Way {
 impl Way {
     /// Adds rules to a group: all of them in one request. It is refused as a whole when one of them is there already,
     /// because AWS did not show it; then each goes alone.
-    pub(super) async fn allow(
-        self,
-        cloud: &Cloud,
-        id: &str,
-        permissions: Vec<IpPermission>,
-    ) -> Result<(), KindError> {
+    pub(super) async fn allow(self, cloud: &Cloud, id: &str, permissions: Vec<IpPermission>) -> Result<(), KindError> {
         if permissions.is_empty() || self.authorized(cloud, id, permissions.clone()).await? {
             return Ok(());
         }

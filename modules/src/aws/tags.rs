@@ -109,7 +109,9 @@ pub(super) fn split(tags: impl IntoIterator<Item = (String, String)>) -> (Option
 pub(super) fn same_creation(what: &str, found: Option<&Tags>, tags: &Tags) -> Result<(), KindError> {
     let Some(found) = found.filter(|found| found.deployment == tags.deployment) else {
         let message = format!("{what} exists already, and is not forge's");
-        return Err(KindError::terminal(message).help("Rename one of them, or delete the other one if nobody needs it."));
+        return Err(
+            KindError::terminal(message).help("Rename one of them, or delete the other one if nobody needs it.")
+        );
     };
     if found == tags {
         return Ok(());
