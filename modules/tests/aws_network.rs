@@ -197,3 +197,109 @@ async fn a_placement_group_is_found_again_by_its_name() {
     groups.deletes(&ring.id).await;
     groups.deletes(&parts).await;
 }
+
+#[tokio::test]
+async fn creations_converge_when_aws_hides_what_it_has_made_or_breaks_off_in_between() {
+    let emulator = Emulator::start();
+    let cloud = emulator.cloud();
+    let vpc = Trial::<vpc::Spec>::new(&cloud).create(&json!({"cidr": "10.0.0.0/16"}), &tags("vpc", "o1")).await.id;
+    let subnet = json!({"vpc": vpc, "cidr": "10.0.1.0/24", "zone": "us-west-2a"});
+    let subnet = Trial::<subnet::Spec>::new(&cloud).create(&subnet, &tags("subnet", "o2")).await.id;
+    let gateway =
+        Trial::<internet_gateway::Spec>::new(&cloud).create(&json!({"vpc": vpc}), &tags("igw", "o3")).await.id;
+    let address = Trial::<elastic_ip::Spec>::new(&cloud).create(&json!({}), &tags("eip", "o4")).await.id;
+    let lost =
+        |action: &str| json!({"action": format!("ec2:{action}"), "status": 503, "code": "Unavailable", "done": true});
+    let refused = |action: &str| json!({"action": format!("ec2:{action}"), "status": 500, "code": "InternalError"});
+    let faults = json!([
+        lost("CreateSecurityGroup"),
+        lost("AuthorizeSecurityGroupIngress"),
+        refused("AuthorizeSecurityGroupEgress"),
+        lost("RevokeSecurityGroupEgress"),
+        lost("CreateRouteTable"),
+        lost("CreateRoute"),
+        lost("AssociateRouteTable"),
+        lost("CreateNatGateway"),
+        lost("CreateVpcEndpoint"),
+        lost("CreatePlacementGroup"),
+    ]);
+    emulator.ask("POST", "settings", &json!({"visibility_seconds": 0.2, "faults": faults}));
+
+    let groups = Trial::<security_group::Spec>::new(&cloud);
+    let own = json!({"peer": {"group": "self"}});
+    let group = json!({"name": "g", "description": "d", "vpc": vpc, "ingress": [own], "egress": [own]});
+    let group_tags = tags("group", "o5");
+    let made = groups.persists(&group, &group_tags).await.id;
+    let tables = Trial::<route_table::Spec>::new(&cloud);
+    let table = json!({"vpc": vpc, "routes": [{"cidr": "0.0.0.0/0", "via": {"internet_gateway": gateway}}], "subnets": [subnet]});
+    let table_id = tables.persists(&table, &tags("table", "o6")).await.id;
+    let nats = Trial::<nat_gateway::Spec>::new(&cloud);
+    let nat = json!({"subnet": subnet, "elastic_ip": address});
+    let nat_id = nats.persists(&nat, &tags("nat", "o7")).await.id;
+    let endpoints = Trial::<vpc_endpoint::Spec>::new(&cloud);
+    let s3 = json!({"vpc": vpc, "service": "com.amazonaws.us-west-2.s3", "route_tables": [table_id]});
+    let s3_id = endpoints.persists(&s3, &tags("s3", "o8")).await.id;
+    let rings = Trial::<placement_group::Spec>::new(&cloud);
+    let ring = json!({"name": "ring"});
+    let ring_id = rings.persists(&ring, &tags("ring", "o9")).await.id;
+
+    emulator.ask("POST", "settings", &json!({"visibility_seconds": 0}));
+    let settings = emulator.ask("GET", "settings", &Json::Null);
+    let left = settings["faults"].as_array().unwrap().iter().filter(|fault| fault["times"] != 0).count();
+    assert_eq!(left, 0, "{settings}");
+    Trial::<security_group::Spec>::as_asked(&groups.ready(&made).await, &group, &group_tags);
+    Trial::<route_table::Spec>::as_asked(&tables.ready(&table_id).await, &table, &tags("table", "o6"));
+    Trial::<nat_gateway::Spec>::as_asked(&nats.ready(&nat_id).await, &nat, &tags("nat", "o7"));
+    Trial::<vpc_endpoint::Spec>::as_asked(&endpoints.ready(&s3_id).await, &s3, &tags("s3", "o8"));
+    Trial::<placement_group::Spec>::as_asked(&rings.ready(&ring_id).await, &ring, &tags("ring", "o9"));
+    // Of each there is one.
+    assert_eq!(groups.kind.list(&aws::deployment()).await.unwrap().len(), 1);
+    assert_eq!(tables.kind.list(&aws::deployment()).await.unwrap().len(), 1);
+    assert_eq!(nats.kind.list(&aws::deployment()).await.unwrap().len(), 1);
+    assert_eq!(endpoints.kind.list(&aws::deployment()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_cluster_has_left_behind_goes_with_what_it_stands_in() {
+    let emulator = Emulator::start();
+    let cloud = emulator.cloud();
+    let (vpcs, subnets) = (Trial::<vpc::Spec>::new(&cloud), Trial::<subnet::Spec>::new(&cloud));
+    let groups = Trial::<security_group::Spec>::new(&cloud);
+    let vpc = vpcs.create(&json!({"cidr": "10.0.0.0/16"}), &tags("vpc", "o1")).await.id;
+    let subnet = json!({"vpc": vpc, "cidr": "10.0.1.0/24", "zone": "us-west-2a"});
+    let subnet = subnets.create(&subnet, &tags("subnet", "o2")).await.id;
+    let nodes = json!({"name": "nodes", "description": "d", "vpc": vpc});
+    let nodes = groups.create(&nodes, &tags("nodes", "o3")).await.id;
+
+    // Of a cluster: an interface of a node that has ended, and two groups that speak of each other and of the nodes'.
+    let interface = format!("Action=CreateNetworkInterface&SubnetId={subnet}&Description=aws-K8S-i-0abc");
+    emulator.ec2(&interface, "networkInterfaceId");
+    let group = |name: &str, tag: &str| {
+        let create = format!("Action=CreateSecurityGroup&VpcId={vpc}&GroupName={name}&GroupDescription=d");
+        let tagged = "TagSpecification.1.ResourceType=security-group&TagSpecification.1.Tag.1";
+        emulator.ec2(&format!("{create}&{tagged}.Key={tag}&{tagged}.Value=owned"), "groupId")
+    };
+    let cluster = group("eks-cluster-sg-train", "kubernetes.io/cluster/train");
+    let balancer = group("k8s-elb-1", "kubernetes.io/cluster/train");
+    let stranger = group("mine", "owner");
+    for (of, peer) in [(&cluster, &balancer), (&balancer, &cluster), (&cluster, &nodes)] {
+        let rule = format!("IpPermissions.1.IpProtocol=-1&IpPermissions.1.UserIdGroupPairs.1.GroupId={peer}");
+        emulator.ec2(&format!("Action=AuthorizeSecurityGroupIngress&GroupId={of}&{rule}"), "return");
+    }
+
+    let refused = groups.kind.delete(&nodes).await.unwrap_err();
+    assert_eq!(refused.class, ErrorClass::NotYetVisible);
+    groups.deletes(&nodes).await;
+    let refused = subnets.kind.delete(&subnet).await.unwrap_err();
+    assert_eq!(refused.class, ErrorClass::NotYetVisible);
+    subnets.deletes(&subnet).await;
+    let refused = vpcs.kind.delete(&vpc).await.unwrap_err();
+    assert!(refused.message.ends_with(&format!("in the way: {stranger} (mine)")), "{}", refused.message);
+    let left = emulator.ask("GET", "dump", &Json::Null);
+    let ids: Vec<&str> =
+        left["resources"].as_array().unwrap().iter().filter_map(|thing| thing["id"].as_str()).collect();
+    assert!(ids.contains(&stranger.as_str()), "{ids:?}");
+    assert!(!ids.contains(&cluster.as_str()) && !ids.contains(&balancer.as_str()), "{ids:?}");
+    emulator.ec2(&format!("Action=DeleteSecurityGroup&GroupId={stranger}"), "requestId");
+    vpcs.deletes(&vpc).await;
+}

@@ -68,6 +68,13 @@ pub(super) async fn retag(cloud: &Cloud, id: &str, tags: &Tags, own: &Own) -> Re
     Ok(())
 }
 
+/// Takes forge's own tags off something. Needs `ec2:DeleteTags`.
+pub(super) async fn disown(cloud: &Cloud, id: &str) -> Result<(), KindError> {
+    let own = [tags::DEPLOYMENT, tags::ADDRESS, tags::OPERATION].map(|key| Tag::builder().key(key).build());
+    let call = cloud.ec2().await.delete_tags().resources(id).set_tags(Some(own.to_vec()));
+    call.send().await.of_present(cloud, "ec2:DeleteTags").map(drop)
+}
+
 /// Addresses the way AWS writes them: it takes `10.0.0.9/16` and makes `10.0.0.0/16` of it (EC2 CreateVpc), and a plan must
 /// not take that for a change. What is no such thing stays as it is: AWS says what is wrong with it.
 pub(super) fn normal_cidr(text: &str) -> String {

@@ -2,9 +2,10 @@
 
 use super::Tags;
 use super::cloud::{Cloud, empty};
-use super::ec2::{FILTER_VALUES, PAGE, born_with, filter, of_deployment, pairs, retag};
+use super::ec2::{FILTER_VALUES, PAGE, born_with, disown, filter, of_deployment, pairs, retag};
 use super::error::Answer;
 use super::resource::{EC2_VISIBILITY, Resource, Seen, in_order, shown};
+use super::tags;
 use crate::planned::{Planned, replace};
 use aws_sdk_ec2::types::{ConnectivityType, Filter, NatGateway, NatGatewayState, ResourceType};
 use forge_engine::address::Deployment;
@@ -60,7 +61,8 @@ impl Resource for Spec {
     ];
 
     async fn read_many(cloud: &Cloud, ids: &[String]) -> Result<Vec<Option<Observed>>, KindError> {
-        Ok(in_order(ids, seen(cloud, filter("nat-gateway-id", ids)).await?))
+        let gateways = gateways(cloud, filter("nat-gateway-id", ids)).await?;
+        Ok(in_order(ids, gateways.into_iter().filter_map(observed).collect()))
     }
 
     async fn create(
@@ -92,30 +94,39 @@ impl Resource for Spec {
         shown(id, Self::read_many(cloud, &[id.to_owned()]).await?)
     }
 
+    /// AWS removes a gateway that has failed by itself, but goes on showing it as failed for about an hour, deleted or not.
+    /// It holds nothing any more, so forge lets go of it: without forge's tags, it counts as gone.
     async fn delete(cloud: &Cloud, id: &str) -> Result<(), KindError> {
+        let Some(gateway) = gateways(cloud, filter("nat-gateway-id", [id])).await?.pop() else { return Ok(()) };
+        if gateway.state == Some(NatGatewayState::Failed) {
+            disown(cloud, id).await?;
+        }
         let gone = cloud.ec2().await.delete_nat_gateway().nat_gateway_id(id).send().await;
         gone.of_present(cloud, "ec2:DeleteNatGateway").map(drop)
     }
 
     async fn list(cloud: &Cloud, deployment: &Deployment) -> Result<Vec<Observed>, KindError> {
-        seen(cloud, of_deployment(deployment)).await
+        Ok(gateways(cloud, of_deployment(deployment)).await?.into_iter().filter_map(observed).collect())
     }
 }
 
-async fn seen(cloud: &Cloud, which: Filter) -> Result<Vec<Observed>, KindError> {
-    let mut seen = Vec::new();
+async fn gateways(cloud: &Cloud, which: Filter) -> Result<Vec<NatGateway>, KindError> {
+    let mut gateways = Vec::new();
     let call = cloud.ec2().await.describe_nat_gateways().filter(which);
     let mut pages = call.into_paginator().page_size(PAGE).items().send();
     while let Some(gateway) = pages.next().await {
-        seen.extend(observed(gateway.of(cloud, "ec2:DescribeNatGateways")?));
+        gateways.push(gateway.of(cloud, "ec2:DescribeNatGateways")?);
     }
-    Ok(seen)
+    Ok(gateways)
 }
 
 /// AWS goes on showing gateways that are gone for about an hour.
 fn observed(gateway: NatGateway) -> Option<Observed> {
-    if gateway.state == Some(NatGatewayState::Deleted) {
-        return None;
+    let ours = gateway.tags().iter().any(|tag| tag.key() == Some(tags::DEPLOYMENT));
+    match gateway.state {
+        Some(NatGatewayState::Deleted) => return None,
+        Some(NatGatewayState::Failed) if !ours => return None,
+        _ => {}
     }
     let readiness = readiness(&gateway);
     let addresses = gateway.nat_gateway_addresses.unwrap_or_default();
@@ -140,5 +151,25 @@ fn readiness(gateway: &NatGateway) -> Readiness {
             let state = state.as_ref().map_or("pending", NatGatewayState::as_str);
             Readiness::Waiting(format!("the NAT gateway is {state}"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_ec2::types::Tag;
+
+    #[test]
+    fn a_failed_gateway_says_why_and_counts_as_gone_once_it_is_nobodys() {
+        let failed = NatGateway::builder().nat_gateway_id("nat-1").state(NatGatewayState::Failed);
+        let failed = failed.failure_code("Gateway.NotAttached").failure_message("Network vpc-1 has no Internet gateway attached");
+        assert_eq!(observed(failed.clone().build()), None);
+        let ours = failed.tags(Tag::builder().key(tags::DEPLOYMENT).value("d").build()).build();
+        assert_eq!(
+            observed(ours).unwrap().readiness,
+            Readiness::Failed("Network vpc-1 has no Internet gateway attached (Gateway.NotAttached)".to_owned())
+        );
+        let deleted = NatGateway::builder().nat_gateway_id("nat-1").state(NatGatewayState::Deleted).build();
+        assert_eq!(observed(deleted), None);
     }
 }

@@ -6,7 +6,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 use forge_engine::address::{Address, Deployment, OperationId};
-use forge_engine::kind::{Kind, KindError, Observed, Readiness, Recovery, Tags};
+use forge_engine::kind::{ErrorClass, Kind, KindError, Observed, Readiness, Recovery, Tags};
 use forge_modules::aws::{Cloud, Live, Resource};
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -64,6 +64,23 @@ impl Emulator {
         serde_json::from_str(body).unwrap()
     }
 
+    /// A request of somebody else to EC2, as its query protocol writes it; the answer's element of that name.
+    pub fn ec2(&self, query: &str, element: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let credential = format!("AWS4-HMAC-SHA256 Credential=other/20260101/{REGION}/ec2/aws4_request");
+        let body = format!("{query}&Version=2016-11-15");
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: ec2.{REGION}.amazonaws.com\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n\
+             Authorization: {credential}, SignedHeaders=host, Signature=0\r\n"
+        );
+        write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let value = answer.split_once(&format!("<{element}>")).and_then(|(_, rest)| rest.split_once('<'));
+        value.unwrap_or_else(|| panic!("{query}: {answer}")).0.to_owned()
+    }
+
     /// How many requests there were since the last time that this was asked, by action.
     pub fn requests(&self, service: &str) -> Vec<(String, u64)> {
         let counts = self.ask("GET", "counts", &Json::Null);
@@ -111,6 +128,27 @@ impl<S: Resource> Trial<S> {
         let created = self.kind.create(&Self::spec(spec), tags, &on_identifier).await?;
         assert_eq!(*said.lock().unwrap(), [created.id.clone()], "{}", S::NAME);
         Ok(created)
+    }
+
+    /// Creates something as an engine would: again, for as long as AWS has not got round to showing what it is about.
+    pub async fn persists(&self, spec: &Json, tags: &Tags) -> Observed {
+        let mut ids = Vec::new();
+        for _ in 0..1000 {
+            let said = Mutex::new(Vec::new());
+            let on_identifier = |id: &str| said.lock().unwrap().push(id.to_owned());
+            let created = self.kind.create(&Self::spec(spec), tags, &on_identifier).await;
+            ids.extend(said.into_inner().unwrap());
+            match created {
+                Ok(created) => {
+                    ids.dedup();
+                    assert_eq!(ids, [created.id.clone()], "{}", S::NAME);
+                    return created;
+                }
+                Err(error) if error.class == ErrorClass::Terminal => panic!("{}: {}", S::NAME, error.message),
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+        panic!("{}: its creation does not come to an end", S::NAME);
     }
 
     pub async fn create(&self, spec: &Json, tags: &Tags) -> Observed {
