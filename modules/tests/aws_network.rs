@@ -283,7 +283,7 @@ async fn what_a_cluster_has_left_behind_goes_with_what_it_stands_in() {
     let balancer = group("k8s-elb-1", "kubernetes.io/cluster/train");
     let stranger = group("mine", "owner");
     for (of, peer) in [(&cluster, &balancer), (&balancer, &cluster), (&cluster, &nodes)] {
-        let rule = format!("IpPermissions.1.IpProtocol=-1&IpPermissions.1.UserIdGroupPairs.1.GroupId={peer}");
+        let rule = format!("IpPermissions.1.IpProtocol=-1&IpPermissions.1.Groups.1.GroupId={peer}");
         emulator.ec2(&format!("Action=AuthorizeSecurityGroupIngress&GroupId={of}&{rule}"), "return");
     }
 
