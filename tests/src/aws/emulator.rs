@@ -19,8 +19,8 @@ use std::time::Duration;
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
 /// A dump of thousands of resources takes a second.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
-/// States of things that AWS shows for a while after they are gone, or that are on their way there.
-const GONE: [&str; 6] = ["cancelled", "deleted", "deleting", "failed", "shutting-down", "terminated"];
+/// States of what AWS shows for a while after it is gone, or that is on its way there. What has failed is not gone.
+const GONE: [&str; 5] = ["cancelled", "deleted", "deleting", "shutting-down", "terminated"];
 
 /// A resource that the emulated AWS holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +55,11 @@ impl Held {
             id: text("id"),
             name: text("name"),
             tags: tags(&value["tags"]),
-            state: text("state"),
+            state: ["state", "status", "lifecycle"]
+                .map(text)
+                .into_iter()
+                .find(|state| !state.is_empty())
+                .unwrap_or_default(),
         }
     }
 }
