@@ -42,7 +42,7 @@ impl Message {
         if has_body {
             let mut body = vec![0; message.header("content-length").parse().unwrap_or(0)];
             from.read_exact(&mut body)?;
-            message.body = String::from_utf8(body).unwrap();
+            message.body = String::from_utf8(body).expect("text");
         }
         Ok(Some(message))
     }
@@ -52,7 +52,7 @@ impl Message {
     }
 
     fn status(&self) -> u16 {
-        self.first.split(' ').nth(1).unwrap().parse().unwrap()
+        self.first.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
     }
 }
 
@@ -65,34 +65,39 @@ struct Upstream {
 
 impl Upstream {
     fn start() -> (Arc<Self>, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("a bound socket has an address");
         let upstream = Arc::new(Self::default());
         let server = upstream.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 server.connections.fetch_add(1, Ordering::Relaxed);
                 let server = server.clone();
-                std::thread::spawn(move || server.serve(stream.unwrap()));
+                std::thread::spawn(move || server.serve(stream.expect("a connection")));
             }
         });
         (upstream, address)
     }
 
     fn serve(&self, mut stream: TcpStream) {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut reader = BufReader::new(stream.try_clone().expect("another handle"));
         while let Ok(Some(request)) = Message::read(&mut reader, true) {
             let echo = format!("{} {}", request.first, request.body);
             let head = format!("HTTP/1.1 201 Created\r\ncontent-length: {}\r\nx-upstream: yes\r\n\r\n", echo.len());
             let echo = if request.first.starts_with("HEAD ") { String::new() } else { echo };
-            self.requests.lock().unwrap().push(request);
-            stream.write_all(format!("{head}{echo}").as_bytes()).unwrap();
+            self.requests.lock().expect("nobody has panicked").push(request);
+            stream.write_all(format!("{head}{echo}").as_bytes()).expect("the proxy reads");
         }
     }
 
     /// First lines of what reached it.
     fn reached(&self) -> Vec<String> {
-        self.requests.lock().unwrap().iter().map(|request| format!("{} {}", request.first, request.body)).collect()
+        self.requests
+            .lock()
+            .expect("nobody has panicked")
+            .iter()
+            .map(|request| format!("{} {}", request.first, request.body))
+            .collect()
     }
 }
 
@@ -136,14 +141,14 @@ impl Client {
 
     fn send(&mut self, line: &str, headers: &str, body: &str) -> Ended {
         let stream = self.stream.get_or_insert_with(|| {
-            let stream = TcpStream::connect(&self.address).unwrap();
-            stream.set_read_timeout(Some(HOPE)).unwrap();
+            let stream = TcpStream::connect(&self.address).expect("the proxy listens");
+            stream.set_read_timeout(Some(HOPE)).expect("more than zero");
             BufReader::new(stream)
         });
         let length = body.len();
         let request =
             format!("{line} HTTP/1.1\r\nhost: {}\r\n{headers}content-length: {length}\r\n\r\n{body}", self.address);
-        stream.get_mut().write_all(request.as_bytes()).unwrap();
+        stream.get_mut().write_all(request.as_bytes()).expect("the proxy reads");
         let ended = match Message::read(stream, !line.starts_with("HEAD ")) {
             Ok(Some(answer)) => return Ended::Answer(answer),
             Ok(None) => Ended::Closed,
@@ -205,7 +210,7 @@ fn said(client: &mut Client) -> String {
     let mut said = String::new();
     for (service, action) in EACH {
         let (status, code) = client.ask(service, action).refusal();
-        writeln!(said, "{service} {status} {code}").unwrap();
+        writeln!(said, "{service} {status} {code}").expect("text takes text");
     }
     said
 }
@@ -523,7 +528,7 @@ fn python() -> &'static str {
     static PYTHON: OnceLock<String> = OnceLock::new();
     PYTHON.get_or_init(|| {
         let found = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
-        String::from_utf8(found.expect("there is a Python").stdout).unwrap().trim().to_owned()
+        String::from_utf8_lossy(&found.expect("there is a Python").stdout).trim().to_owned()
     })
 }
 
@@ -538,7 +543,7 @@ fn site_of(cloud: &Arc<Emulator>, program: &str) -> Site {
     site.directory.write(program, &format!("#!{} -SE\n{PROGRAM}", python()));
     let path = site.directory.path().join(program);
     let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&path, executable).unwrap();
+    std::fs::set_permissions(&path, executable).expect("it is ours");
     site.program = Some(PathBuf::from(&path));
     site
 }
