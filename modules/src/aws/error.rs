@@ -9,9 +9,11 @@
 //! `InsufficientReservedInstanceCapacity` speaks of Reserved Instances, not of capacity reservations.
 
 use super::cloud::Cloud;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::config::http::HttpResponse;
-use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use forge_engine::kind::{ErrorClass, KindError};
+use std::error::Error;
 
 /// Slow down.
 const THROTTLED: &[&str] = &[
@@ -314,21 +316,45 @@ where
         }
         // Neither a request that was never sent nor one without an answer has a code.
         (None, SdkError::ConstructionFailure(_)) => {
-            KindError::caused(format!("{call} cannot be asked"), Chain(DisplayErrorContext(&error).to_string()))
+            KindError::caused(format!("{call} cannot be asked"), Chain(chain(&error)))
         }
-        (None, _) => {
-            let text = DisplayErrorContext(&error).to_string();
-            if text.contains("CredentialsNotLoaded") || text.contains("no providers in chain provided credentials") {
-                return KindError::terminal(format!("{call}: there are no AWS credentials"))
-                    .help("Set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`.");
+        (None, _) => match without_credentials(&error) {
+            Some(why) => {
+                KindError::caused(format!("{call}: there are no AWS credentials"), Chain(why)).help(CREDENTIALS)
             }
-            let message = match status {
-                Some(status) => format!("{call}: an answer of HTTP {status} that cannot be understood"),
-                None => format!("{call}: no answer"),
-            };
-            KindError { class: ErrorClass::Transient, message, help: None, source: Some(Box::new(Chain(text))) }
+            None => {
+                let message = match status {
+                    Some(status) => format!("{call}: an answer of HTTP {status} that cannot be understood"),
+                    None => format!("{call}: no answer"),
+                };
+                let source = Some(Box::new(Chain(chain(&error))) as _);
+                KindError { class: ErrorClass::Transient, message, help: None, source }
+            }
+        },
+    }
+}
+
+/// What to do without credentials.
+pub(super) const CREDENTIALS: &str = "Run `aws sso login`, name a profile (`aws: { profile: … }` in the blueprint, or AWS_PROFILE), or set \
+     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.";
+
+/// Why there are no credentials, when it is for that that a call failed.
+pub(super) fn without_credentials(error: &(dyn Error + 'static)) -> Option<String> {
+    std::iter::successors(Some(error), |error| error.source())
+        .find_map(|error| error.downcast_ref::<CredentialsError>())
+        .map(|error| chain(error))
+}
+
+/// An error and its causes in one line, none of them twice.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for error in std::iter::successors(Some(error), |error| error.source()) {
+        let text = error.to_string();
+        if texts.iter().all(|earlier| !earlier.contains(&text)) {
+            texts.push(text);
         }
     }
+    texts.join(": ")
 }
 
 /// An SDK's error in one line; its types differ by call and the chain is all that matters of it.
