@@ -340,15 +340,22 @@ pub(super) const CREDENTIALS: &str = "Run `aws sso login`, name a profile (`aws:
 
 /// Why there are no credentials, when it is for that that a call failed.
 pub(super) fn without_credentials(error: &(dyn Error + 'static)) -> Option<String> {
-    std::iter::successors(Some(error), |error| error.source())
-        .find_map(|error| error.downcast_ref::<CredentialsError>())
-        .map(|error| chain(error))
+    causes(error).find_map(|error| error.downcast_ref::<CredentialsError>()).map(|error| chain(error))
+}
+
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
 }
 
 /// An error and its causes in one line, none of them twice.
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
-    for error in std::iter::successors(Some(error), |error| error.source()) {
+    for error in causes(error) {
         let text = error.to_string();
         if texts.iter().all(|earlier| !earlier.contains(&text)) {
             texts.push(text);
