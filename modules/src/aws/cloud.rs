@@ -34,6 +34,8 @@ const CALL: Duration = Duration::from_secs(120);
 /// An account in a region, and its services.
 pub struct Cloud {
     region: Option<String>,
+    /// Of all services; the SDK's own when absent.
+    endpoint: Option<String>,
     credentials: Renewing,
     config: OnceCell<SdkConfig>,
     caller: OnceCell<Caller>,
@@ -93,9 +95,21 @@ impl Cloud {
     #[must_use]
     pub fn with_profile(region: Option<&str>, profile: Option<&str>) -> Arc<Self> {
         let profile = profile.map(str::to_owned);
+        Self::of(region, None, Known { profile, ..Known::default() })
+    }
+
+    /// An emulated account, where all services answer at one endpoint and anybody's credentials are as good as any.
+    #[must_use]
+    pub fn emulated(region: &str, endpoint: &str) -> Arc<Self> {
+        let credentials = Mutex::new(Some(Credentials::new("emulated", "emulated", None, None, "emulated")));
+        Self::of(Some(region), Some(endpoint), Known { credentials, ..Known::default() })
+    }
+
+    fn of(region: Option<&str>, endpoint: Option<&str>, known: Known) -> Arc<Self> {
         Arc::new(Self {
             region: region.map(str::to_owned),
-            credentials: Renewing(Arc::new(Known { profile, ..Known::default() })),
+            endpoint: endpoint.map(str::to_owned),
+            credentials: Renewing(Arc::new(known)),
             config: OnceCell::new(),
             caller: OnceCell::new(),
             clients: Clients::default(),
@@ -120,6 +134,9 @@ impl Cloud {
             .credentials_provider(self.credentials.clone());
         if let Some(profile) = &self.credentials.0.profile {
             loader = loader.profile_name(profile);
+        }
+        if let Some(endpoint) = &self.endpoint {
+            loader = loader.endpoint_url(endpoint);
         }
         if let Some(region) = &self.region {
             loader = loader.region(Region::new(region.clone()));

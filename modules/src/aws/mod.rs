@@ -29,13 +29,18 @@ pub enum Market {
     CapacityBlock,
 }
 
+mod activity;
 pub mod bucket;
+mod capacity;
 mod cloud;
 mod ec2;
 mod error;
+mod iam;
+mod policy;
 mod price;
 mod resource;
 mod tags;
+mod template;
 
 pub use cloud::{Caller, Cloud};
 pub use resource::{Live, Resource};
@@ -74,12 +79,16 @@ macro_rules! kinds {
 
 kinds! {
     live: [
-        vpc,
-    ],
-    planned: [
         autoscaling_group,
         capacity_block,
         capacity_reservation,
+        iam_role,
+        instance_profile,
+        launch_template,
+        oidc_provider,
+        vpc,
+    ],
+    planned: [
         eks_access_entry,
         eks_addon,
         eks_cluster,
@@ -88,12 +97,8 @@ kinds! {
         elastic_ip,
         fsx_association,
         fsx_lustre,
-        iam_role,
-        instance_profile,
         internet_gateway,
-        launch_template,
         nat_gateway,
-        oidc_provider,
         placement_group,
         route_table,
         s3_bucket,

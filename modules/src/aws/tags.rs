@@ -6,7 +6,7 @@
 
 use super::Tags as Own;
 use forge_engine::address::{Address, Deployment, OperationId};
-use forge_engine::kind::Tags;
+use forge_engine::kind::{KindError, Tags};
 use std::collections::BTreeMap;
 
 pub(super) const DEPLOYMENT: &str = "forge:deployment";
@@ -112,6 +112,28 @@ pub(super) fn changes(
     (set.map(|(key, value)| (key.clone(), value.clone())).collect(), gone.cloned().collect())
 }
 
+/// Makes sure that something whose name was taken already is what this very operation has made: it is being repeated.
+/// `what` names it to the user; `found` are the tags that it carries.
+///
+/// # Errors
+/// When somebody else has made it, or another operation has.
+pub(super) fn claim(what: &str, found: Option<&Tags>, tags: &Tags) -> Result<(), KindError> {
+    let Some(found) = found.filter(|found| found.deployment == tags.deployment) else {
+        return Err(KindError::terminal(format!("{what} is there already, and is not this deployment's"))
+            .help("Delete it if nobody needs it, or choose another name: names begin with the deployment's."));
+    };
+    if found == tags {
+        return Ok(());
+    }
+    let of = if found.address == tags.address {
+        "by another run of forge".to_owned()
+    } else {
+        format!("for {}", found.address)
+    };
+    Err(KindError::terminal(format!("{what} is there already: this deployment has made it, {of}"))
+        .help("Run the same command again: it is found by its tags, and the plan says what becomes of it."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +152,29 @@ mod tests {
         for nobodys in [":", "=", "=Z1", "=4", "a:b", "=FF"] {
             assert_eq!(read(nobodys), None, "{nobodys}");
         }
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_ours_only_if_this_operation_took_it() {
+        let tags = |deployment: &str, address: &str, operation: &str| Tags {
+            deployment: Deployment(deployment.to_owned()),
+            address: Address::new(address),
+            operation: OperationId(operation.to_owned()),
+        };
+        let ours = tags("dep", "pool.role", "op1");
+        let said = |found: Option<&Tags>| claim("the IAM role x", found, &ours).map_err(|error| error.message);
+        assert_eq!(said(Some(&ours)), Ok(()));
+        let foreign = "the IAM role x is there already, and is not this deployment's";
+        assert_eq!(said(None).unwrap_err(), foreign);
+        assert_eq!(said(Some(&tags("other", "pool.role", "op1"))).unwrap_err(), foreign);
+        assert_eq!(
+            said(Some(&tags("dep", "pool.role", "op2"))).unwrap_err(),
+            "the IAM role x is there already: this deployment has made it, by another run of forge"
+        );
+        assert_eq!(
+            said(Some(&tags("dep", "other.role", "op2"))).unwrap_err(),
+            "the IAM role x is there already: this deployment has made it, for other.role"
+        );
     }
 
     #[test]
