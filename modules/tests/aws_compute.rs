@@ -53,7 +53,8 @@ async fn a_role_of_somebody_else_is_left_alone() {
         "the IAM role dep-pool is there already: this deployment has made it, by another run of forge"
     );
     let trusts = "%7B%22Version%22%3A%222012-10-17%22%2C%22Statement%22%3A%7B%22Effect%22%3A%22Allow%22%2C%22Principal%22%3A%7B%22Service%22%3A%22ec2.amazonaws.com%22%7D%2C%22Action%22%3A%22sts%3AAssumeRole%22%7D%7D";
-    emulator.ask("iam", &format!("Action=CreateRole&Version=2010-05-08&RoleName=theirs&AssumeRolePolicyDocument={trusts}"));
+    emulator
+        .ask("iam", &format!("Action=CreateRole&Version=2010-05-08&RoleName=theirs&AssumeRolePolicyDocument={trusts}"));
     let refused = driven.try_create(&role("theirs"), &tags("pool.role", "op3")).await.unwrap_err();
     assert_eq!(refused.message, "the IAM role theirs is there already, and is not this deployment's");
     assert_eq!(driven.list().await, ["dep-pool"]);
@@ -86,7 +87,8 @@ async fn an_issuer_is_trusted() {
     let emulator = Emulator::start();
     let kind = Live::<oidc_provider::Spec>::new(&emulator.cloud(), Some(REGION));
     let provider = json!({ "url": "https://oidc.eks.us-west-2.amazonaws.com/id/ABC" });
-    let changes = [json!({ "clients": ["other", "sts.amazonaws.com"] }), json!({ "clients": ["other"], "tags": { "a": "b" } })];
+    let changes =
+        [json!({ "clients": ["other", "sts.amazonaws.com"] }), json!({ "clients": ["other"], "tags": { "a": "b" } })];
     Driven::new(&kind).live(&provider, &changes).await;
 }
 
@@ -124,7 +126,10 @@ async fn a_template_gets_a_version_for_each_change_and_none_without() {
     let (spec, born) = (template("dep-other"), tags("pool.template[0]", "op2"));
     let made = driven.create(&spec, &born).await;
     assert_eq!(made.outputs["latest_version"], "1");
-    assert_eq!(driven.update(&made.id, &spec, &spec, &tags("moved.template", "op2")).await.outputs["latest_version"], "1");
+    assert_eq!(
+        driven.update(&made.id, &spec, &spec, &tags("moved.template", "op2")).await.outputs["latest_version"],
+        "1"
+    );
     let mut other = spec.clone();
     other["disk_gib"] = json!(201);
     let changed = driven.update(&made.id, &spec, &other, &born).await;
@@ -164,7 +169,17 @@ async fn a_group_has_its_instances_and_takes_them_with_it() {
     let instances = emulator.dump().to_string();
     assert!(!instances.contains("\"instance\""), "{instances}");
     let made = driven.create(&group, &tags("pool.group", "op2")).await;
-    let all = ["desired", "grace_seconds", "launch_template", "launch_template_version", "max", "min", "name", "subnets", "tags"];
+    let all = [
+        "desired",
+        "grace_seconds",
+        "launch_template",
+        "launch_template_version",
+        "max",
+        "min",
+        "name",
+        "subnets",
+        "tags",
+    ];
     assert_eq!(fields(&made), json!(all));
     let answer = emulator.ask("autoscaling", "Action=DescribeAutoScalingGroups&Version=2011-01-01");
     assert!(answer.contains("<ProcessName>AZRebalance</ProcessName>"), "{answer}");
@@ -212,7 +227,8 @@ async fn a_reservation_is_kept_until_it_is_cancelled() {
     ];
     let driven = Driven::new(&kind);
     driven.live(&reservation, &changes).await;
-    emulator.settings(&json!({ "capacity": [{ "zone": "us-west-2a", "instance_type": "p5.48xlarge", "available": 1 }] }));
+    emulator
+        .settings(&json!({ "capacity": [{ "zone": "us-west-2a", "instance_type": "p5.48xlarge", "available": 1 }] }));
     let refused = driven.try_create(&reservation, &tags("pool.reservation", "op2")).await.unwrap_err();
     assert_eq!(refused.class, ErrorClass::Capacity);
 }

@@ -56,7 +56,10 @@ pub(super) fn owner(reservation: &CapacityReservation) -> Option<Tags> {
 }
 
 /// Those that a deployment has.
-pub(super) fn of(found: Vec<CapacityReservation>, deployment: &Deployment) -> impl Iterator<Item = CapacityReservation> {
+pub(super) fn of(
+    found: Vec<CapacityReservation>,
+    deployment: &Deployment,
+) -> impl Iterator<Item = CapacityReservation> {
     found.into_iter().filter(|found| owner(found).is_some_and(|tags| tags.deployment == *deployment))
 }
 
@@ -95,9 +98,6 @@ mod tests {
         assert_eq!(read("2026-12-01T00:00:00.000Z"), "2026-12-01T00:00:00Z");
         assert_eq!(read("tomorrow"), "tomorrow");
         assert_eq!(moment(serde_json::Value::Null).unwrap(), None);
-        assert_eq!(
-            time("ends", Some("tomorrow")).unwrap_err().to_string(),
-            "ends is \"tomorrow\", which is no time"
-        );
+        assert_eq!(time("ends", Some("tomorrow")).unwrap_err().to_string(), "ends is \"tomorrow\", which is no time");
     }
 }

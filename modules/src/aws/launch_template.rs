@@ -10,10 +10,10 @@ use super::ec2::{born_with, of_deployment, pairs, retag};
 use super::error::Answer;
 use super::resource::{EC2_VISIBILITY, Resource, Seen, in_order, shown};
 use super::tags::{claim, split};
-use super::template::{Shape, device_of};
+use super::template::{Shape, root_device};
 use super::{Market, Tags};
 use crate::planned::{FREE, Planned};
-use aws_sdk_ec2::types::{LaunchTemplate, ResourceType, ResponseLaunchTemplateData};
+use aws_sdk_ec2::types::{LaunchTemplate, ResourceType};
 use forge_engine::address::Deployment;
 use forge_engine::kind as engine;
 use forge_engine::kind::{Effect, Hourly, KindError, Observed, OnIdentifier, Recovery, Typical};
@@ -223,11 +223,7 @@ impl Resource for Spec {
 impl Spec {
     /// What instances are started with.
     async fn shape(&self, cloud: &Cloud) -> Result<Shape, KindError> {
-        let device = match &self.image {
-            Some(image) if image.starts_with("ami-") => root_of(cloud, image).await?,
-            image => device_of(image.as_deref())?.to_owned(),
-        };
-        Ok(Shape::of(self, device))
+        Ok(Shape::of(self, root_device(cloud, self.image.as_deref()).await?))
     }
 
     /// The name is taken: by this same operation, if what has it says so.
@@ -304,26 +300,18 @@ async fn present(cloud: &Cloud, ids: &[String]) -> Result<Vec<LaunchTemplate>, K
 async fn looks(cloud: &Cloud, templates: Vec<LaunchTemplate>) -> Result<Vec<Held>, KindError> {
     let looks = templates.into_iter().map(|template| async move {
         let Some(id) = template.launch_template_id() else { return Ok(None) };
-        let Some((latest, data)) = version(cloud, id).await? else { return Ok(None) };
-        Ok(Some(Held { latest, shape: Shape::from(data), template }))
+        let Some((latest, shape)) = version(cloud, id, LATEST).await? else { return Ok(None) };
+        Ok(Some(Held { latest, shape, template }))
     });
     Ok(try_join_all(looks).await?.into_iter().flatten().collect())
 }
 
-/// The latest version of a template; none when the template is gone.
-async fn version(cloud: &Cloud, id: &str) -> Result<Option<(i64, ResponseLaunchTemplateData)>, KindError> {
-    let call = cloud.ec2().await.describe_launch_template_versions().launch_template_id(id).versions(LATEST);
+/// A version of a template, with its number; none when there is none.
+pub(super) async fn version(cloud: &Cloud, id: &str, version: &str) -> Result<Option<(i64, Shape)>, KindError> {
+    let call = cloud.ec2().await.describe_launch_template_versions().launch_template_id(id).versions(version);
     let answer = call.send().await.of_present(cloud, "ec2:DescribeLaunchTemplateVersions")?;
     let version = answer.and_then(|answer| answer.launch_template_versions.unwrap_or_default().pop());
-    Ok(version.and_then(|version| version.version_number.zip(version.launch_template_data)))
-}
-
-/// The device of an image's root volume.
-async fn root_of(cloud: &Cloud, image: &str) -> Result<String, KindError> {
-    const CALL: &str = "ec2:DescribeImages";
-    let answer = cloud.ec2().await.describe_images().image_ids(image).send().await.of(cloud, CALL)?;
-    let found = answer.images.unwrap_or_default().pop().and_then(|image| image.root_device_name);
-    found.ok_or_else(|| KindError::terminal(format!("the image {image} has no root device")))
+    Ok(version.and_then(|version| Some((version.version_number?, Shape::from(version.launch_template_data?)))))
 }
 
 #[cfg(test)]

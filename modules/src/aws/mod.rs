@@ -83,6 +83,7 @@ kinds! {
         capacity_block,
         capacity_reservation,
         iam_role,
+        instance,
         instance_profile,
         launch_template,
         oidc_provider,

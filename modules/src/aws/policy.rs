@@ -21,9 +21,7 @@ fn assuming(service: &str) -> BTreeSet<String> {
 
 /// The document that lets services take a role on.
 pub(super) fn trusting(services: &BTreeSet<String>) -> String {
-    let statement = |service: &String| {
-        json!({ "Effect": "Allow", "Principal": { "Service": service }, "Action": assuming(service) })
-    };
+    let statement = |service: &String| json!({ "Effect": "Allow", "Principal": { "Service": service }, "Action": assuming(service) });
     json!({ "Version": VERSION, "Statement": services.iter().map(statement).collect::<Vec<_>>() }).to_string()
 }
 
@@ -41,8 +39,7 @@ pub(super) fn trusted(document: &str) -> BTreeSet<String> {
 
 /// The document that allows what is listed.
 pub(super) fn allowing(allowed: &[Statement]) -> String {
-    let statement =
-        |one: &Statement| json!({ "Effect": "Allow", "Action": one.actions, "Resource": one.resources });
+    let statement = |one: &Statement| json!({ "Effect": "Allow", "Action": one.actions, "Resource": one.resources });
     json!({ "Version": VERSION, "Statement": allowed.iter().map(statement).collect::<Vec<_>>() }).to_string()
 }
 
@@ -106,7 +103,8 @@ mod tests {
     fn documents_are_read_as_others_write_them() {
         let document = "%7B%22Statement%22%3A%7B%22Effect%22%3A%22Allow%22%2C%22Action%22%3A%22s3%3A%2A%22%2C%22Resource%22%3A%5B%22a+b%22%5D%7D%7D";
         assert_eq!(allowed(document), [Statement { actions: set(&["s3:*"]), resources: set(&["a+b"]) }]);
-        let document = r#"{"Statement":[{"Effect":"Allow","Principal":{"Service":["a","b"]},"Action":["sts:AssumeRole"]}]}"#;
+        let document =
+            r#"{"Statement":[{"Effect":"Allow","Principal":{"Service":["a","b"]},"Action":["sts:AssumeRole"]}]}"#;
         assert_eq!(trusted(document), set(&["a", "b"]));
     }
 

@@ -2,18 +2,20 @@
 //!
 //! [`Shape`] is the one form that all three have in common, so that what is there can be compared with what is wanted.
 
+use super::cloud::Cloud;
+use super::error::Answer;
 use super::launch_template::{Carries, Interface, Spec, merge};
 use super::resource::Seen;
 use super::{Market, Tags, tags};
 use aws_sdk_ec2::types::{
-    CapacityReservationTarget, InstanceType, LaunchTemplateBlockDeviceMappingRequest,
-    LaunchTemplateCapacityReservationSpecificationRequest, LaunchTemplateEbsBlockDeviceRequest,
-    LaunchTemplateHttpTokensState, LaunchTemplateIamInstanceProfileSpecificationRequest,
-    LaunchTemplateInstanceMarketOptionsRequest, LaunchTemplateInstanceMetadataEndpointState,
-    LaunchTemplateInstanceMetadataOptionsRequest, LaunchTemplateInstanceNetworkInterfaceSpecification,
-    LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, LaunchTemplatePlacementRequest,
-    LaunchTemplateTagSpecificationRequest, MarketType, RequestLaunchTemplateData, ResourceType,
-    ResponseLaunchTemplateData, Tag, VolumeType,
+    CapacityReservationTarget, InstanceNetworkInterfaceSpecification, InstanceType,
+    LaunchTemplateBlockDeviceMappingRequest, LaunchTemplateCapacityReservationSpecificationRequest,
+    LaunchTemplateEbsBlockDeviceRequest, LaunchTemplateHttpTokensState,
+    LaunchTemplateIamInstanceProfileSpecificationRequest, LaunchTemplateInstanceMarketOptionsRequest,
+    LaunchTemplateInstanceMetadataEndpointState, LaunchTemplateInstanceMetadataOptionsRequest,
+    LaunchTemplateInstanceNetworkInterfaceSpecification, LaunchTemplateInstanceNetworkInterfaceSpecificationRequest,
+    LaunchTemplatePlacementRequest, LaunchTemplateTagSpecificationRequest, MarketType, RequestLaunchTemplateData,
+    ResourceType, ResponseLaunchTemplateData, Tag, VolumeType,
 };
 use aws_smithy_types::base64;
 use forge_engine::kind as engine;
@@ -41,7 +43,7 @@ const PARAMETERS: &str = "resolve:ssm:/aws/service/";
 ///
 /// # Errors
 /// Of any other image that is not known: a volume under another name would be one more, and the root not encrypted.
-pub(super) fn device_of(image: Option<&str>) -> Result<&'static str, KindError> {
+fn device_of(image: Option<&str>) -> Result<&'static str, KindError> {
     let Some(image) = image else { return Ok("/dev/xvda") };
     let known = image.strip_prefix(PARAMETERS).and_then(|parameter| {
         ROOT_DEVICES.iter().find(|(word, _)| parameter.contains(word)).map(|(_, device)| *device)
@@ -50,6 +52,15 @@ pub(super) fn device_of(image: Option<&str>) -> Result<&'static str, KindError> 
         KindError::terminal(format!("of the image {image}, forge does not know what its root device is called"))
             .help("Name the image itself (ami-…), or one of AWS's parameters (resolve:ssm:/aws/service/…).")
     })
+}
+
+/// The device of the root volume of any image.
+pub(super) async fn root_device(cloud: &Cloud, image: Option<&str>) -> Result<String, KindError> {
+    const CALL: &str = "ec2:DescribeImages";
+    let Some(ami) = image.filter(|image| image.starts_with("ami-")) else { return Ok(device_of(image)?.to_owned()) };
+    let answer = cloud.ec2().await.describe_images().image_ids(ami).send().await.of(cloud, CALL)?;
+    let found = answer.images.unwrap_or_default().pop().and_then(|image| image.root_device_name);
+    found.ok_or_else(|| KindError::terminal(format!("the image {ami} has no root device")))
 }
 
 /// No number of hops that can be asked for.
@@ -117,12 +128,16 @@ impl Shape {
             .set_image_id(self.image.clone())
             .set_user_data(self.user_data.as_deref().map(base64::encode))
             .block_device_mappings(self.disk())
-            .set_placement(self.placement_group.as_ref().map(|name| {
-                LaunchTemplatePlacementRequest::builder().group_name(name).build()
-            }))
-            .set_iam_instance_profile(self.instance_profile.as_ref().map(|arn| {
-                LaunchTemplateIamInstanceProfileSpecificationRequest::builder().arn(arn).build()
-            }))
+            .set_placement(
+                self.placement_group
+                    .as_ref()
+                    .map(|name| LaunchTemplatePlacementRequest::builder().group_name(name).build()),
+            )
+            .set_iam_instance_profile(
+                self.instance_profile
+                    .as_ref()
+                    .map(|arn| LaunchTemplateIamInstanceProfileSpecificationRequest::builder().arn(arn).build()),
+            )
             .set_instance_market_options(self.market.map(|market| {
                 LaunchTemplateInstanceMarketOptionsRequest::builder().market_type(market_type(market)).build()
             }))
@@ -148,10 +163,7 @@ impl Shape {
     }
 
     /// One interface for each card. None of them asks for a public address: EC2 refuses that with more than one.
-    fn cards(
-        &self,
-        groups: Option<Vec<String>>,
-    ) -> Vec<LaunchTemplateInstanceNetworkInterfaceSpecificationRequest> {
+    fn cards(&self, groups: Option<Vec<String>>) -> Vec<LaunchTemplateInstanceNetworkInterfaceSpecificationRequest> {
         let index = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
         let each = self.interfaces.iter().flat_map(|like| like.cards.iter().map(move |card| (like, *card)));
         each.map(|(like, card)| {
@@ -164,6 +176,22 @@ impl Shape {
                 .build()
         })
         .collect()
+    }
+
+    /// The interfaces of an instance in a subnet: EC2 takes a subnet for all of them only where a template has none.
+    pub(super) fn within(&self, subnet: &str) -> Vec<InstanceNetworkInterfaceSpecification> {
+        let groups: Vec<String> = self.security_groups.iter().cloned().collect();
+        let placed = |card: LaunchTemplateInstanceNetworkInterfaceSpecificationRequest| {
+            InstanceNetworkInterfaceSpecification::builder()
+                .set_network_card_index(card.network_card_index)
+                .set_device_index(card.device_index)
+                .set_interface_type(card.interface_type)
+                .set_groups(card.groups)
+                .subnet_id(subnet)
+                .delete_on_termination(true)
+                .build()
+        };
+        self.cards((!groups.is_empty()).then_some(groups)).into_iter().map(placed).collect()
     }
 
     /// The fields of the specification, as far as EC2 tells them. `own` are the template's own tags, which instances get
@@ -196,9 +224,11 @@ impl From<ResponseLaunchTemplateData> for Shape {
         let hops = metadata.and_then(|metadata| metadata.http_put_response_hop_limit?.try_into().ok());
         let cards = data.network_interfaces.unwrap_or_default();
         let groups = cards.iter().flat_map(|card| card.groups().iter().cloned());
-        let instance = data.tag_specifications.unwrap_or_default().into_iter().find(|tagged| {
-            tagged.resource_type == Some(ResourceType::Instance)
-        });
+        let instance = data
+            .tag_specifications
+            .unwrap_or_default()
+            .into_iter()
+            .find(|tagged| tagged.resource_type == Some(ResourceType::Instance));
         let target = data.capacity_reservation_specification.and_then(|spec| spec.capacity_reservation_target);
         Self {
             instance_type: data.instance_type.map(|instance_type| instance_type.as_str().to_owned()),
@@ -282,10 +312,7 @@ mod tests {
         }
         assert_eq!(device_of(None).unwrap(), "/dev/xvda");
         let error = device_of(Some("resolve:ssm:/ours/image")).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "of the image resolve:ssm:/ours/image, forge does not know what its root device is called"
-        );
+        assert_eq!(error, "of the image resolve:ssm:/ours/image, forge does not know what its root device is called");
     }
 
     /// What EC2 answers to a request: its own types, with the same in them.
@@ -318,7 +345,9 @@ mod tests {
             .set_security_group_ids(Some(request.security_group_ids().to_vec()))
             .instance_market_options(
                 ec2::LaunchTemplateInstanceMarketOptions::builder()
-                    .set_market_type(request.instance_market_options().and_then(|options| options.market_type().cloned()))
+                    .set_market_type(
+                        request.instance_market_options().and_then(|options| options.market_type().cloned()),
+                    )
                     .build(),
             )
             .tag_specifications(
@@ -373,7 +402,8 @@ mod tests {
         let volume = plain.block_device_mappings()[0].ebs().unwrap();
         assert_eq!((volume.encrypted(), volume.volume_type()), (Some(true), Some(&VolumeType::Gp3)));
         let interfaces = json!([{ "cards": [0, 1], "device": 0, "carries": "efa" }]);
-        let cards = shape(json!({ "name": "t", "disk_gib": 20, "security_groups": ["sg-1"], "interfaces": interfaces }));
+        let cards =
+            shape(json!({ "name": "t", "disk_gib": 20, "security_groups": ["sg-1"], "interfaces": interfaces }));
         let cards = cards.request(&tags());
         assert_eq!(cards.security_group_ids().len(), 0);
         assert!(cards.network_interfaces().iter().all(|card| card.groups() == ["sg-1"]));
