@@ -49,6 +49,7 @@ const TRANSIENT: &[&str] = &[
     "ConditionalRequestConflict",
     "OperationAborted",
     "ConcurrentModification",
+    "ResourceContention",
 ];
 
 /// No capacity here and now.
@@ -106,7 +107,11 @@ const IN_USE: &[&str] = &[
     "InvalidIPAddress.InUse",
     "BucketNotEmpty",
     "ScalingActivityInProgress",
+    "EntityTemporarilyUnmodifiable",
 ];
+
+/// What a call was given a moment ago is past its time. Nothing was bought: the next try chooses anew.
+const STALE: &[&str] = &["InvalidCapacityBlockOfferingIdExpired", "InvalidCapacityBlockOfferingIdNotFound"];
 
 /// There is no such thing, said in another way than `…NotFound…`.
 const ABSENT: &[&str] = &[
@@ -230,6 +235,10 @@ pub(super) fn classify(call: &str, code: &str, message: &str, status: Option<u16
             }
         };
         return (ErrorClass::Capacity, Some(help.to_owned()));
+    }
+    if is(STALE) {
+        let help = "What was chosen is not there any more: it is chosen anew when this is tried again.";
+        return (ErrorClass::NotYetVisible, Some(help.to_owned()));
     }
     if code == "InvalidCapacityReservationState.PendingActivation" {
         let help = "The capacity block has not begun yet; it begins at the time that `forge plan` shows.";
@@ -368,3 +377,26 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Chain(String);
+
+#[cfg(test)]
+mod capacity_tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_capacity_have_their_class() {
+        for (call, code, class) in [
+            ("ec2:PurchaseCapacityBlock", "InvalidCapacityBlockOfferingIdExpired", ErrorClass::NotYetVisible),
+            ("ec2:PurchaseCapacityBlock", "InvalidCapacityBlockOfferingIdNotFound", ErrorClass::NotYetVisible),
+            ("ec2:RunInstances", "InvalidCapacityReservationState.PendingActivation", ErrorClass::NotYetVisible),
+            ("ec2:CreateCapacityReservation", "InsufficientInstanceCapacity", ErrorClass::Capacity),
+            ("ec2:CreateCapacityReservation", "InstanceLimitExceeded", ErrorClass::Terminal),
+            ("iam:CreateRole", "EntityTemporarilyUnmodifiable", ErrorClass::NotYetVisible),
+            ("iam:AttachRolePolicy", "LimitExceeded", ErrorClass::Terminal),
+            ("iam:CreateRole", "ConcurrentModification", ErrorClass::Transient),
+            ("autoscaling:UpdateAutoScalingGroup", "ResourceContention", ErrorClass::Transient),
+            ("autoscaling:DeleteAutoScalingGroup", "ScalingActivityInProgress", ErrorClass::NotYetVisible),
+        ] {
+            assert_eq!(classify(call, code, "", None).0, class, "{code}");
+        }
+    }
+}

@@ -29,15 +29,20 @@ pub enum Market {
     CapacityBlock,
 }
 
+mod activity;
 pub mod bucket;
+mod capacity;
 mod cloud;
 mod ec2;
 mod error;
+mod iam;
 mod obstacles;
+mod policy;
 mod price;
 mod resource;
 mod security_rules;
 mod tags;
+mod template;
 
 pub use cloud::{Caller, Cloud};
 pub use resource::{Live, Resource};
@@ -76,9 +81,17 @@ macro_rules! kinds {
 
 kinds! {
     live: [
+        autoscaling_group,
+        capacity_block,
+        capacity_reservation,
         elastic_ip,
+        iam_role,
+        instance,
+        instance_profile,
         internet_gateway,
+        launch_template,
         nat_gateway,
+        oidc_provider,
         placement_group,
         route_table,
         security_group,
@@ -87,9 +100,6 @@ kinds! {
         vpc,
     ],
     planned: [
-        autoscaling_group,
-        capacity_block,
-        capacity_reservation,
         eks_access_entry,
         eks_addon,
         eks_cluster,
@@ -97,10 +107,6 @@ kinds! {
         eks_pod_identity,
         fsx_association,
         fsx_lustre,
-        iam_role,
-        instance_profile,
-        launch_template,
-        oidc_provider,
         s3_bucket,
     ],
 }
