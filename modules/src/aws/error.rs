@@ -10,7 +10,7 @@
 
 use super::cloud::Cloud;
 use aws_sdk_ec2::config::http::HttpResponse;
-use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::error::{BuildError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use forge_engine::kind::{ErrorClass, KindError};
 
 /// Slow down.
@@ -90,6 +90,9 @@ const QUOTA: &[&str] = &[
     "TooManyBuckets",
     "LimitExceeded",
 ];
+
+/// A bucket of another region than the one that was asked.
+const ELSEWHERE: &[&str] = &["PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"];
 
 /// Somebody still needs it: its users are on their way out, and their last traces take a while to go.
 const IN_USE: &[&str] = &[
@@ -238,10 +241,25 @@ pub fn classify(call: &str, code: &str, message: &str, status: Option<u16>) -> (
         };
         return (ErrorClass::NotYetVisible, Some(help.to_owned()));
     }
+    if is(ELSEWHERE) {
+        let help = "The bucket is in another region than the one of the blueprint (`aws: { region: … }`).";
+        return (ErrorClass::Terminal, Some(help.to_owned()));
+    }
+    if code == "BucketAlreadyExists" {
+        let help = "Names of buckets are unique in the world, and somebody else has this one: choose another `name`.";
+        return (ErrorClass::Terminal, Some(help.to_owned()));
+    }
     if is(TRANSIENT) || status.is_some_and(|status| status >= 500) {
         return (ErrorClass::Transient, None);
     }
     (ErrorClass::Terminal, None)
+}
+
+/// True of a text in which AWS says, long after a call, that there is no capacity: a node group and an auto-scaling group
+/// tell so in their health and in their activities, with the code of EC2 in the words.
+#[must_use]
+pub fn lacks_capacity(told: &str) -> bool {
+    CAPACITY.iter().filter(|code| **code != "Unsupported").any(|code| told.contains(code))
 }
 
 /// What came of a call.
@@ -321,6 +339,11 @@ where
             KindError { class: ErrorClass::Transient, message, help: None, source: Some(Box::new(Chain(text))) }
         }
     }
+}
+
+/// A request that lacks what it must have; none of the kinds makes one.
+pub(super) fn unbuilt(error: BuildError) -> KindError {
+    KindError::caused("a request to AWS lacks what it must have", error)
 }
 
 /// An SDK's error in one line; its types differ by call and the chain is all that matters of it.

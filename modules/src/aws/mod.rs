@@ -29,11 +29,17 @@ pub enum Market {
     CapacityBlock,
 }
 
+mod claim;
 mod cloud;
 mod ec2;
+mod eks;
 mod error;
+mod fsx;
+mod fsx_sizes;
 mod price;
 mod resource;
+mod s3_empty;
+mod s3_settings;
 mod tags;
 
 pub use cloud::{Caller, Cloud};
@@ -73,20 +79,21 @@ macro_rules! kinds {
 
 kinds! {
     live: [
+        eks_access_entry,
+        eks_addon,
+        eks_cluster,
+        eks_nodegroup,
+        eks_pod_identity,
+        fsx_association,
+        fsx_lustre,
+        s3_bucket,
         vpc,
     ],
     planned: [
         autoscaling_group,
         capacity_block,
         capacity_reservation,
-        eks_access_entry,
-        eks_addon,
-        eks_cluster,
-        eks_nodegroup,
-        eks_pod_identity,
         elastic_ip,
-        fsx_association,
-        fsx_lustre,
         iam_role,
         instance_profile,
         internet_gateway,
@@ -95,7 +102,6 @@ kinds! {
         oidc_provider,
         placement_group,
         route_table,
-        s3_bucket,
         security_group,
         subnet,
         vpc_endpoint,

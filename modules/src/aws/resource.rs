@@ -165,6 +165,14 @@ impl Seen {
         self
     }
 
+    /// An output, once AWS knows it.
+    pub(super) fn known_output(self, name: &str, value: Option<impl Serialize>) -> Self {
+        match value {
+            Some(value) => self.output(name, value),
+            None => self,
+        }
+    }
+
     /// Whether it can be used yet.
     pub(super) fn readiness(mut self, readiness: Readiness) -> Self {
         self.0.readiness = readiness;
