@@ -5,6 +5,7 @@ use crate::shape::{Findings, Place, describe, label, written};
 use crate::uses::{self, Used};
 use forge_engine::diag::Diagnostic;
 use forge_engine::value::Value;
+use regex_lite::Regex;
 use std::collections::BTreeMap;
 
 /// The most tags; AWS allows 50 and forge sets some of its own.
@@ -99,18 +100,13 @@ fn version(root: &Place<'_>, out: &mut Findings) {
 fn state<'a>(root: &Place<'a>, out: &mut Findings) -> Option<&'a str> {
     let place = root.get("state")?;
     let address = place.text(out)?;
-    if address.strip_prefix("file://").is_some_and(|path| path.starts_with('/') && path.len() > 1) {
+    if Regex::new(&format!("^(?:{})$", language::STATE)).is_ok_and(|regex| regex.is_match(address)) {
         return Some(address);
     }
-    let finding = |summary: String| Diagnostic::error("bad-state", summary).at(place.value_at(), "");
-    out.push(if address.starts_with("s3://") {
-        finding("this version cannot keep state in S3".to_owned()).why("It comes with target aws.").help(
-            "Write file:///DIRECTORY for one that is shared, or leave `state` out: then it lies beside the blueprint.",
-        )
-    } else {
-        finding(format!("`{}` cannot be where the state is kept", written(address)))
-            .help("Write file:///DIRECTORY, or leave `state` out: then it lies beside the blueprint.")
-    });
+    let summary = format!("`{}` cannot be where the state is kept", written(address));
+    out.push(Diagnostic::error("bad-state", summary).at(place.value_at(), "").help(
+        "Write s3://BUCKET/PREFIX or file:///DIRECTORY, or leave `state` out: then it lies beside the blueprint.",
+    ));
     None
 }
 

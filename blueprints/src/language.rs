@@ -100,7 +100,8 @@ pub(crate) const DURATION: &str = "([0-9]+(ms|s|m|h|d))+";
 /// A bucket's address.
 pub(crate) const BUCKET: &str = r"s3://[A-Za-z0-9][A-Za-z0-9._-]*|file:///.+";
 /// Where the state of a deployment can be kept.
-pub(crate) const STATE: &str = "file:///.+";
+pub(crate) const STATE: &str =
+    r"file:///.+|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()/-]*)?(\?region=[a-z0-9-]+)?";
 /// The URL of a server.
 pub(crate) const ENDPOINT: &str = r"https?://[^\s/]+(/\S*)?";
 /// A path from the root on.
@@ -123,7 +124,7 @@ pub(crate) static BLUEPRINT: Table = Table {
         key(
             "state",
             Shape::Pattern(STATE),
-            "Where what exists is written down: file:///directory, one that everybody shares who works on it",
+            "Where what exists is written down: s3://bucket/prefix, or file:///directory, one that everybody shares who works on it",
         ),
         key("tags", Shape::Tags, "Tags of everything that is made and can have tags"),
         key("aws", Shape::Keys(&AWS), "Settings of target aws"),

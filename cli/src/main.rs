@@ -15,6 +15,7 @@ mod project;
 mod render;
 mod saved;
 mod site;
+mod targets;
 mod turn;
 mod ui;
 mod view;

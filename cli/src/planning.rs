@@ -2,8 +2,9 @@
 //! the result, `up` carries it out, and a saved plan is one that waits.
 
 use crate::failure::Failure;
-use crate::project::{Current, Project, is_plan_only};
-use forge_blueprints::{Expanded, Target, did_you_mean};
+use crate::project::{Current, Project, target};
+use crate::targets;
+use forge_blueprints::{Expanded, did_you_mean};
 use forge_engine::address::Address;
 use forge_engine::diag::Diagnostic;
 use forge_engine::kind::Kinds;
@@ -85,12 +86,9 @@ impl Intent {
         })
     }
 
-    /// Where it is to be.
-    ///
-    /// # Errors
-    /// When this forge does not know the target.
-    pub(crate) fn target(&self) -> Result<Target, Failure> {
-        target(&self.current.target)
+    /// Refuses what cannot be put up.
+    pub(crate) fn can_be_up(&self) -> Result<(), Failure> {
+        targets::can_be_up(target(&self.current.target)?)
     }
 
     /// The plan to get there.
@@ -110,22 +108,6 @@ impl Intent {
     pub(crate) fn options(&self) -> PlanOptions {
         PlanOptions { replace: self.replace.clone(), only: self.only.clone() }
     }
-}
-
-/// The target of that name.
-pub(crate) fn target(name: &str) -> Result<Target, Failure> {
-    Target::parse(name).ok_or_else(|| {
-        Failure::new(format!("this forge does not know target {name}")).help("Use the forge that put it up.")
-    })
-}
-
-/// Refuses a target that nothing can be put up on yet.
-pub(crate) fn can_be_up(target: Target) -> Result<(), Failure> {
-    if !is_plan_only(target) {
-        return Ok(());
-    }
-    let what = format!("target {target} can be validated and planned in this version, and not put up yet");
-    Err(Failure::new(what).help("`forge plan` shows what it would be; --target local runs it on this machine."))
 }
 
 /// Refuses a name that neither is the address of something nor has anything in it.

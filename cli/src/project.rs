@@ -6,15 +6,14 @@
 use crate::failure::Failure;
 use crate::file;
 use crate::home::Home;
+use crate::targets::{self, Account};
 use crate::ui::Ui;
 use forge_blueprints::{Document, Expanded, ModuleSource, Override, Request, Sources, Target, expand};
 use forge_engine::address::Deployment;
 use forge_engine::diag::{Diagnostic, has_errors};
 use forge_engine::kind::Kinds;
-use forge_engine::value::Value;
-use forge_modules::local::{self, Local};
-use forge_modules::{aws, host};
 use serde::{Deserialize, Serialize};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -41,6 +40,9 @@ pub(crate) struct Current {
     pub(crate) deployment: String,
     /// Where it runs.
     pub(crate) target: String,
+    /// Which part of the target's world it is in.
+    #[serde(default, skip_serializing_if = "Account::is_default")]
+    pub(crate) account: Account,
     /// Variables that the command line set.
     pub(crate) vars: BTreeMap<String, String>,
     /// Variables that the environment set, but for sensitive ones.
@@ -199,19 +201,28 @@ impl Current {
         let _ = std::fs::remove_dir(own);
     }
 
+    /// The kinds of its target, for work.
+    pub(crate) fn kinds(&self, home: &Path) -> Result<Kinds, Failure> {
+        let target = target(&self.target)?;
+        targets::is_built_in(target)?;
+        Ok(targets::live_kinds(target, &self.account, home))
+    }
+
     /// Where the deployment's own files are.
     pub(crate) fn home(&self, directory: &Path) -> Home {
         home(directory, &self.deployment, self.state.as_deref())
     }
 }
 
-fn home(directory: &Path, deployment: &str, state: Option<&str>) -> Home {
-    Home::new(directory.join(OWN).join(deployment), deployment, state)
+/// The target of that name.
+pub(crate) fn target(name: &str) -> Result<Target, Failure> {
+    Target::parse(name).ok_or_else(|| {
+        Failure::new(format!("this forge does not know target {name}")).help("Use the forge that put it up.")
+    })
 }
 
-/// Whether a target can only be planned in this version. Then nothing of it exists, and nothing is asked what does.
-pub(crate) fn is_plan_only(target: Target) -> bool {
-    target != Target::Local
+fn home(directory: &Path, deployment: &str, state: Option<&str>) -> Home {
+    Home::new(directory.join(OWN).join(deployment), deployment, state)
 }
 
 /// The modules that forge ships.
@@ -222,23 +233,6 @@ pub(crate) fn modules() -> Vec<ModuleSource<'static>> {
         text: module.text,
     };
     forge_modules::MODULES.iter().map(source).collect()
-}
-
-/// The kinds of a target, for a deployment whose files are at `home`.
-pub(crate) fn kinds(target: Target, home: &Path) -> Kinds {
-    match target {
-        Target::Local => local::kinds(&Local { root: home.join("local"), agent: agent_program() }),
-        Target::Aws => aws::kinds(),
-        Target::Hosts => host::kinds(),
-    }
-}
-
-/// The kinds that a blueprint is planned with: those of its target, with the prices of its region.
-pub(crate) fn kinds_of(expanded: &Expanded, home: &Path) -> Kinds {
-    match (expanded.target, expanded.settings.get("region")) {
-        (Target::Aws, Some(Value::String(region))) => aws::kinds_in(Some(region)),
-        (target, _) => kinds(target, home),
-    }
 }
 
 impl Project {
@@ -307,7 +301,11 @@ impl Project {
         let overrides: Vec<Override<'_>> =
             self.remembered.iter().map(|(name, text)| earlier(name, text, "--var at the last up")).chain(now).collect();
         // Checking specifications needs no place; the one for work is made when the deployment's name is known.
-        let nowhere = |target| kinds(target, Path::new(OWN));
+        let absent = Cell::new(None);
+        let nowhere = |target| {
+            absent.set(targets::is_built_in(target).err());
+            targets::kinds(target, &Account::default(), Path::new(OWN))
+        };
         let (sources, expanded, findings) = expand(&Request {
             name: &self.shown.to_string_lossy(),
             bytes: &bytes,
@@ -319,6 +317,9 @@ impl Project {
             files: &|path| file::bytes(&self.directory.join(path)).map_err(|error| error.to_string()),
             kinds: &nowhere,
         });
+        if let Some(failure) = absent.take() {
+            return Err(failure);
+        }
         debug_assert!(expanded.is_some() || has_errors(&findings));
         Ok((sources, expanded, findings))
     }
@@ -342,6 +343,7 @@ impl Project {
             blueprint: self.file.clone(),
             deployment: expanded.name.clone(),
             target: expanded.target.name().to_owned(),
+            account: Account::of(expanded),
             vars: self.vars_of(expanded),
             environment: self.environment_of(expanded),
             var_files: self.var_files.iter().map(|file| file.path.clone()).collect(),
@@ -366,6 +368,13 @@ impl Project {
         let known = |name: &str| expanded.variables.iter().any(|known| known.name == name && !known.sensitive);
         set.retain(|name, _| known(name));
         set
+    }
+
+    /// The kinds of its target, for work.
+    pub(crate) fn kinds(&self, home: &Path) -> Result<Kinds, Failure> {
+        let target = target(&self.target)?;
+        targets::is_built_in(target)?;
+        Ok(targets::live_kinds(target, &self.account, home))
     }
 
     /// Where the deployment's own files are.

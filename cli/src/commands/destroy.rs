@@ -1,8 +1,8 @@
 use super::Setting;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::planning::{known_name, target};
-use crate::project::{Current, kinds};
+use crate::planning::known_name;
+use crate::project::Current;
 use crate::turn::TurnArgs;
 use crate::site::{Site, exit_of, runtime};
 use crate::view;
@@ -38,10 +38,9 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
         ui.say(format!("nothing is up in {}", setting.directory.display()));
         return Ok(Exit::Done);
     };
-    let target = target(&current.target)?;
     let home = current.home(&setting.directory);
     let runtime = runtime()?;
-    let site = Site::open(&home, &current.deployment, kinds(target, &home), &arguments.turn.asking("forge destroy", ui))?;
+    let site = Site::open(&home, &current.deployment, current.kinds(&home)?, &arguments.turn.asking("forge destroy", ui))?;
     let everything = arguments.modules.is_empty();
     let options = DestroyOptions {
         delete_data: arguments.delete_data,

@@ -2,7 +2,8 @@ use super::Setting;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::planning::{Intent, PlanArgs};
-use crate::project::{BlueprintArgs, Project, is_plan_only, kinds_of};
+use crate::project::{BlueprintArgs, Project};
+use crate::targets::{self, Account};
 use crate::saved::Saved;
 use crate::site::{look_and_plan, read_state, runtime};
 use crate::view;
@@ -32,15 +33,22 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     let project = Project::find(&setting.directory, &arguments.blueprint)?;
     let expanded = project.expand(ui)?;
     let home = project.home(&expanded);
-    let kinds = kinds_of(&expanded, &home);
     let state = read_state(&home, &expanded.name)?;
+    let runtime = runtime()?;
+    let (target, account) = (expanded.target, &Account::of(&expanded));
+    // Without credentials a blueprint can still be planned, as long as nothing of it is there.
+    let asks = arguments.refresh && targets::can_be_asked(target, account, &runtime);
+    let kinds = if asks || !state.is_empty() {
+        targets::live_kinds(target, account, &home)
+    } else {
+        targets::kinds(target, account, &home)
+    };
     let intent = Intent::of(&project, &expanded, &state, &arguments.plan)?;
     let (name, planned) = (&intent.desired.deployment, |seen: &_| intent.plan(&state, seen, &kinds));
-    let plan = runtime()?.block_on(look_and_plan(name, &state, &kinds, arguments.refresh, planned))?;
+    let plan = runtime.block_on(look_and_plan(name, &state, &kinds, arguments.refresh, planned))?;
     view::plan::tell(ui, &expanded.notes);
-    if is_plan_only(expanded.target) {
-        let target = expanded.target;
-        ui.say(format!("target {target} was not asked what is there: this version plans for it as for an empty one"));
+    if !asks && arguments.refresh && state.is_empty() {
+        ui.say(format!("target {target} was not asked what is there: {}; planned as for an empty one", targets::silence(target)));
     }
     let (notes, refreshed, full) = (&expanded.notes, arguments.refresh, arguments.plan.full);
     let forecast = &forecast(&plan, &kinds);

@@ -1,8 +1,9 @@
 use super::Setting;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::planning::{Intent, PlanArgs, can_be_up};
-use crate::project::{BlueprintArgs, Current, Project, kinds, kinds_of};
+use crate::planning::{Intent, PlanArgs};
+use crate::project::{BlueprintArgs, Current, Project};
+use crate::targets::{self, Account};
 use crate::saved::Saved;
 use crate::turn::TurnArgs;
 use crate::site::{Site, exit_of, read_state, runtime};
@@ -120,7 +121,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
         // Before the first file, so that `forge destroy` finds whatever a killed `forge up` leaves.
         current.save(&directory)?;
     }
-    let site = Site::open(&home, &current.deployment, kinds(intent.target()?, &home), &arguments.turn.asking("forge up", ui))?;
+    let site = Site::open(&home, &current.deployment, intent.current.kinds(&home)?, &arguments.turn.asking("forge up", ui))?;
     let plan = runtime.block_on(site.plan(|state, seen| intent.plan(state, seen, &site.kinds)))?;
     let (notes, full) = (&intent.notes, arguments.plan.full);
     let forecast = &forecast(&plan, &site.kinds);
@@ -160,7 +161,7 @@ fn rehearse(arguments: &Arguments, sky: &Sky, setting: &Setting) -> Result<Exit,
     let expanded = project.expand(ui)?;
     let intent = Intent::of(&project, &expanded, &State::default(), &arguments.plan)?;
     view::plan::tell(ui, &intent.notes);
-    let kinds = kinds_of(&expanded, &project.home(&expanded));
+    let kinds = targets::kinds(expanded.target, &Account::of(&expanded), &project.home(&expanded));
     let rehearsal = rehearsal::rehearse(&intent.desired, &kinds, &intent.options(), sky.weather())
         .map_err(|findings| Failure::findings(Sources::default(), findings))?;
     let (plan, notes, full) = (&rehearsal.plan, &intent.notes, arguments.plan.full);
@@ -173,7 +174,7 @@ fn rehearse(arguments: &Arguments, sky: &Sky, setting: &Setting) -> Result<Exit,
 fn from_blueprint(arguments: &Arguments, setting: &Setting) -> Result<Work, Failure> {
     let project = Project::find(&setting.directory, &arguments.blueprint)?;
     let expanded = project.expand(setting.ui)?;
-    can_be_up(expanded.target)?;
+    targets::can_be_up(expanded.target)?;
     let state = read_state(&project.home(&expanded), &expanded.name)?;
     let intent = Intent::of(&project, &expanded, &state, &arguments.plan)?;
     Ok(Work { directory: project.directory, intent, saved: None })
@@ -181,7 +182,7 @@ fn from_blueprint(arguments: &Arguments, setting: &Setting) -> Result<Work, Fail
 
 fn from_file(directory: &Path, file: &Path) -> Result<Work, Failure> {
     let saved = Saved::read(&directory.join(file), file)?;
-    can_be_up(saved.intent.target()?)?;
+    saved.intent.can_be_up()?;
     let blueprint = &saved.intent.current.blueprint;
     if !directory.join(blueprint).exists() {
         return Err(Failure::new(format!("the plan is for {blueprint}, which is not in {}", directory.display()))

@@ -6,7 +6,7 @@
 //! **Credentials.** They are read anew when they are about to expire, and when AWS says that they have ([`Cloud::renew`]):
 //! a run outlasts the hour of a session, and whoever renews it in another terminal must not have to begin again.
 
-use super::error::Answer;
+use super::error::{Answer, is_expired};
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::identity::IdentityCache;
 use aws_config::provider_config::ProviderConfig;
@@ -86,9 +86,16 @@ impl Cloud {
     /// The account of whoever runs this, in a region; the SDK's own when none is given. Nothing is asked yet.
     #[must_use]
     pub fn new(region: Option<&str>) -> Arc<Self> {
+        Self::with_profile(region, None)
+    }
+
+    /// The same with the credentials and settings of a profile of `~/.aws/config`.
+    #[must_use]
+    pub fn with_profile(region: Option<&str>, profile: Option<&str>) -> Arc<Self> {
+        let profile = profile.map(str::to_owned);
         Arc::new(Self {
             region: region.map(str::to_owned),
-            credentials: Renewing::default(),
+            credentials: Renewing(Arc::new(Known { profile, ..Known::default() })),
             config: OnceCell::new(),
             caller: OnceCell::new(),
             clients: Clients::default(),
@@ -111,14 +118,27 @@ impl Cloud {
             .timeout_config(timeouts)
             .identity_cache(IdentityCache::no_cache())
             .credentials_provider(self.credentials.clone());
+        if let Some(profile) = &self.credentials.0.profile {
+            loader = loader.profile_name(profile);
+        }
         if let Some(region) = &self.region {
             loader = loader.region(Region::new(region.clone()));
         }
         loader.load().await
     }
 
-    /// Forgets the credentials: the next call reads them anew.
-    pub(super) fn renew(&self) {
+    /// Whether there are credentials; AWS itself is not asked.
+    pub async fn has_credentials(&self) -> bool {
+        self.config().await;
+        self.credentials.current().await.is_ok()
+    }
+
+    /// Takes notice of a code with which AWS has refused a call. After one that says that the credentials have expired, the
+    /// next call reads them anew.
+    pub(super) fn notice(&self, code: &str) {
+        if !is_expired(code) {
+            return;
+        }
         self.credentials.0.refused.store(true, Ordering::Relaxed);
     }
 
@@ -168,12 +188,13 @@ struct Known {
     /// Locked while they are read: those who come meanwhile wait for the same.
     credentials: Mutex<Option<Credentials>>,
     refused: AtomicBool,
+    profile: Option<String>,
     http: OnceLock<SharedHttpClient>,
 }
 
 impl Renewing {
     async fn current(&self) -> provider::Result {
-        let Known { credentials, refused, http } = &*self.0;
+        let Known { credentials, refused, profile, http } = &*self.0;
         let mut credentials = credentials.lock().await;
         let refused = refused.swap(false, Ordering::Relaxed);
         if let Some(known) = credentials.as_ref().filter(|_| !refused) {
@@ -186,8 +207,11 @@ impl Renewing {
             provider = provider.with_http_client(http.clone());
         }
         // A chain of its own each time: chains keep what they have read.
-        let chain = DefaultCredentialsChain::builder().configure(provider.load_default_region().await).build().await;
-        let read = chain.provide_credentials().await?;
+        let mut chain = DefaultCredentialsChain::builder().configure(provider.load_default_region().await);
+        if let Some(profile) = profile {
+            chain = chain.profile_name(profile);
+        }
+        let read = chain.build().await.provide_credentials().await?;
         *credentials = Some(read.clone());
         Ok(read)
     }

@@ -127,6 +127,11 @@ const ABSENT: &[&str] = &[
 /// The credentials are past their time.
 const EXPIRED: &[&str] = &["ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"];
 
+/// True when a code says that the credentials are past their time.
+pub(super) fn is_expired(code: &str) -> bool {
+    EXPIRED.contains(&code)
+}
+
 /// The account may not do it.
 const FORBIDDEN: &[&str] = &[
     "UnauthorizedOperation",
@@ -316,9 +321,7 @@ where
     match (error.code(), &error) {
         (Some(code), _) => {
             let message = error.message().unwrap_or("no reason given").trim();
-            if EXPIRED.contains(&code) {
-                cloud.renew();
-            }
+            cloud.notice(code);
             let (class, help) = classify(call, code, message, status);
             KindError { class, message: format!("{call}: {message} ({code})"), help, source: None }
         }

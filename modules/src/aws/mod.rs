@@ -29,6 +29,7 @@ pub enum Market {
     CapacityBlock,
 }
 
+pub mod bucket;
 mod claim;
 mod cloud;
 mod ec2;

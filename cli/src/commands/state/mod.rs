@@ -8,7 +8,7 @@ mod show;
 use super::Setting;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::project::{Current, kinds};
+use crate::project::Current;
 use crate::site::{Site, read_state};
 use crate::turn::Turn;
 use crate::ui::JSON_VERSION;
@@ -84,8 +84,7 @@ fn state(setting: &Setting, current: &Current) -> Result<State, Failure> {
 /// The deployment, locked for work.
 fn open(setting: &Setting, current: &Current, command: &'static str) -> Result<Site, Failure> {
     let home = current.home(&setting.directory);
-    let target = crate::planning::target(&current.target)?;
-    Site::open(&home, &current.deployment, kinds(target, &home), &Turn::of(command, setting.ui))
+    Site::open(&home, &current.deployment, current.kinds(&home)?, &Turn::of(command, setting.ui))
 }
 
 /// The record at an address.

@@ -4,7 +4,7 @@
 use crate::commands::Setting;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::project::{Current, deployment, kinds};
+use crate::project::{Current, deployment};
 use crate::turn::Turn;
 use crate::site::{Site, look, read_state, runtime};
 use crate::ui::{JSON_VERSION, Ui};
@@ -17,7 +17,7 @@ use serde_json::json;
 pub(super) fn run(setting: &Setting, current: &Current, yes: bool) -> Result<Exit, Failure> {
     let (ui, name) = (setting.ui, &current.deployment);
     let home = current.home(&setting.directory);
-    let kinds = kinds(crate::planning::target(&current.target)?, &home);
+    let kinds = current.kinds(&home)?;
     if home.bucket()?.is_some() {
         return Err(Failure::new(format!("this version cannot rebuild the state of {name} where it lies, in a shared directory"))
             .help("Move its `journal` away; the next `forge up` finds by their tags what exists."));
