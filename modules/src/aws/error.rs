@@ -176,7 +176,7 @@ fn is_absent(code: &str) -> bool {
 ///
 /// `call` is the IAM action: `ec2:CreateVpc`. `status` is that of HTTP, where there was an answer.
 #[must_use]
-pub fn classify(call: &str, code: &str, message: &str, status: Option<u16>) -> (ErrorClass, Option<String>) {
+pub(super) fn classify(call: &str, code: &str, message: &str, status: Option<u16>) -> (ErrorClass, Option<String>) {
     let service = call.split(':').next().unwrap_or_default();
     let is = |table: &[&str]| table.contains(&code);
     let role = ROLE_NOT_KNOWN_YET.iter().any(|(of, with, part)| {
