@@ -4,11 +4,11 @@
 //! roles of managed node groups; those are not forge's.
 
 use super::Tags;
-use super::claim;
 use super::cloud::Cloud;
 use super::eks::{NOBODYS, TAKEN, apart, born_with, in_clusters, is_of, of_deployment, retag, within};
 use super::error::Answer;
 use super::resource::{Resource, Seen, shown};
+use super::tags;
 use crate::planned::{FREE, Planned, replace};
 use aws_sdk_eks::types::{AccessEntry, AccessScope, AccessScopeType, AssociatedAccessPolicy};
 use forge_engine::address::Deployment;
@@ -146,8 +146,8 @@ impl Resource for Spec {
             on_identifier(&id);
         } else {
             let what = format!("an access entry of {} in {}", self.principal, self.cluster);
-            let there = look(cloud, &id).await?.ok_or_else(|| claim::hidden(&what))?;
-            claim::ours(&what, there.tags.as_ref(), tags)?;
+            let there = look(cloud, &id).await?.ok_or_else(|| tags::hidden_namesake(&what))?;
+            tags::same_creation(&what, there.tags.as_ref(), tags)?;
             on_identifier(&id);
         }
         self.settle(cloud, &id).await
@@ -289,7 +289,7 @@ fn seen(id: &str, there: AccessEntry, policies: &[AssociatedAccessPolicy]) -> Ob
         .known("form", form)
         .field("groups", groups)
         .field("policies", policies.iter().filter_map(Policy::read).collect::<BTreeSet<_>>())
-        .known_output("arn", there.access_entry_arn)
+        .gives("arn", there.access_entry_arn)
         .done()
 }
 

@@ -5,11 +5,11 @@
 //! (`resolveConflicts: OVERWRITE`): what is not in the specification is not kept up by anybody.
 
 use super::Tags;
-use super::claim;
 use super::cloud::Cloud;
 use super::eks::{NOBODYS, TAKEN, apart, born_with, busy, in_clusters, issue, of_deployment, retag, within};
 use super::error::{Answer, unbuilt};
 use super::resource::{Resource, Seen, shown};
+use super::tags;
 use crate::planned::{FREE, Planned};
 use aws_sdk_eks::types::{
     Addon, AddonIssueCode, AddonPodIdentityAssociations, AddonStatus, PodIdentityAssociation, ResolveConflicts,
@@ -121,9 +121,9 @@ impl Resource for Spec {
             on_identifier(&id);
         }
         let what = format!("the add-on {id}");
-        let there = look(cloud, &id).await?.ok_or_else(|| claim::hidden(&what))?;
+        let there = look(cloud, &id).await?.ok_or_else(|| tags::hidden_namesake(&what))?;
         if made.is_none() {
-            claim::ours(&what, there.tags.as_ref(), tags)?;
+            tags::same_creation(&what, there.tags.as_ref(), tags)?;
             on_identifier(&id);
         }
         Ok(there)
@@ -241,9 +241,9 @@ fn seen(id: &str, addon: Addon, roles: &BTreeMap<String, String>) -> Observed {
         .known("name", addon.addon_name)
         .field("configuration", configuration)
         .field("roles", roles)
-        .known_output("arn", addon.addon_arn)
-        .known_output("cluster", addon.cluster_name)
-        .known_output("version", addon.addon_version)
+        .gives("arn", addon.addon_arn)
+        .gives("cluster", addon.cluster_name)
+        .gives("version", addon.addon_version)
         .readiness(readiness)
         .done()
 }

@@ -1,12 +1,28 @@
 //! `aws.eks_cluster`: a Kubernetes control plane (EKS CreateCluster). Nodes are let in by access entries (`API`), not
 //! by a config map, which the API would choose by itself; add-ons come as [`super::eks_addon`], none by themselves.
+//!
+//! **Identifier**: its name. **Changes**: EKS makes one at a time, and a call of UpdateClusterConfig may ask for one sort of
+//! them only; what has to wait is refused until then.
 
 use super::Tags;
+use super::cloud::Cloud;
+use super::eks::{NOBODYS, TAKEN, born_with, busy, clusters, issue, of_deployment, retag};
+use super::error::Answer;
+use super::resource::{Resource, Seen, shown};
+use super::tags;
 use crate::planned::{Planned, replace};
-use forge_engine::kind::{Effect, Typical};
+use aws_sdk_eks::types::builders::VpcConfigRequestBuilder;
+use aws_sdk_eks::types::{
+    AuthenticationMode, Cluster, ClusterStatus, CreateAccessConfigRequest, EncryptionConfig,
+    KubernetesNetworkConfigRequest, LogSetup, LogType, Logging, Provider, VpcConfigRequest, VpcConfigResponse,
+};
+use forge_engine::address::Deployment;
+use forge_engine::kind as engine;
+use forge_engine::kind::{Effect, ErrorClass, KindError, Observed, OnIdentifier, Readiness, Recovery, Typical};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 /// What can be chosen.
@@ -176,9 +192,9 @@ impl Resource for Spec {
             }
         }
         let what = format!("the cluster {}", self.name);
-        let there = describe(cloud, &self.name).await?.ok_or_else(|| claim::hidden(&what))?;
+        let there = describe(cloud, &self.name).await?.ok_or_else(|| tags::hidden_namesake(&what))?;
         let there = seen(&self.name, there);
-        claim::ours(&what, there.tags.as_ref(), tags)?;
+        tags::same_creation(&what, there.tags.as_ref(), tags)?;
         on_identifier(&self.name);
         Ok(there)
     }
@@ -233,7 +249,7 @@ impl Resource for Spec {
         let names = clusters(cloud).await?;
         of_deployment(names, deployment, |name| async move {
             let answer = cloud.eks().await.describe_cluster().name(&name).send().await;
-            let answer = answer.unless(super::eks::NOBODYS, cloud, "eks:DescribeCluster")?;
+            let answer = answer.unless(NOBODYS, cloud, "eks:DescribeCluster")?;
             Ok(answer.and_then(|answer| answer.cluster).map(|cluster| seen(&name, cluster)))
         })
         .await
@@ -373,11 +389,11 @@ fn seen(name: &str, cluster: Cluster) -> Observed {
         .field("deletion_protection", cluster.deletion_protection.unwrap_or_default())
         .output("id", name)
         .output("name", name)
-        .known_output("arn", cluster.arn)
-        .known_output("version", cluster.version)
-        .known_output("endpoint", cluster.endpoint)
-        .known_output("certificate_authority", cluster.certificate_authority.and_then(|authority| authority.data))
-        .known_output("issuer", issuer);
+        .gives("arn", cluster.arn)
+        .gives("version", cluster.version)
+        .gives("endpoint", cluster.endpoint)
+        .gives("certificate_authority", cluster.certificate_authority.and_then(|authority| authority.data))
+        .gives("issuer", issuer);
     if let Some(network) = cluster.resources_vpc_config {
         seen = seen_network(seen, network);
     }
@@ -393,7 +409,7 @@ fn seen_network(seen: Seen, network: VpcConfigResponse) -> Seen {
         .field("public_endpoint", network.endpoint_public_access)
         .field("private_endpoint", network.endpoint_private_access)
         .known("public_cidrs", cidrs)
-        .known_output("security_group", network.cluster_security_group_id)
+        .gives("security_group", network.cluster_security_group_id)
 }
 
 fn readiness(cluster: &Cluster) -> Readiness {

@@ -6,12 +6,12 @@
 //! first. **Health**: what keeps nodes from starting is told in AWS's words; the code of EC2
 //! (`InsufficientInstanceCapacity`) is in them, and [`lacks_capacity`] knows it.
 
-use super::claim;
 use super::cloud::Cloud;
 use super::eks::{NOBODYS, TAKEN, apart, born_with, busy, in_clusters, issue, of_deployment, retag, within};
 use super::error::{Answer, lacks_capacity};
 use super::price;
 use super::resource::{Resource, Seen, shown};
+use super::tags;
 use super::{Market, Tags};
 use crate::planned::{FREE, Planned, replace};
 use aws_sdk_eks::types as sdk;
@@ -201,9 +201,9 @@ impl Resource for Spec {
             }
         }
         let what = format!("the node group {id}");
-        let there = describe(cloud, &id).await?.ok_or_else(|| claim::hidden(&what))?;
+        let there = describe(cloud, &id).await?.ok_or_else(|| tags::hidden_namesake(&what))?;
         let there = seen(&id, there);
-        claim::ours(&what, there.tags.as_ref(), tags)?;
+        tags::same_creation(&what, there.tags.as_ref(), tags)?;
         on_identifier(&id);
         Ok(there)
     }
@@ -440,9 +440,9 @@ fn seen(id: &str, group: Nodegroup) -> Observed {
         .field("taints", taints(&group.taints.unwrap_or_default()))
         .known("max_unavailable", group.update_config.and_then(|pace| pace.max_unavailable))
         .field("auto_repair", group.node_repair_config.and_then(|repair| repair.enabled).unwrap_or_default())
-        .known_output("arn", group.nodegroup_arn)
-        .known_output("name", group.nodegroup_name)
-        .known_output("autoscaling_group", groups.into_iter().find_map(|group| group.name))
+        .gives("arn", group.nodegroup_arn)
+        .gives("name", group.nodegroup_name)
+        .gives("autoscaling_group", groups.into_iter().find_map(|group| group.name))
         .readiness(readiness)
         .done()
 }

@@ -4,11 +4,11 @@
 //! **Identifier**: `cluster/a-…`, of which the second part is EKS's own.
 
 use super::Tags;
-use super::claim;
 use super::cloud::{Cloud, empty};
 use super::eks::{NOBODYS, TAKEN, apart, born_with, in_clusters, of_deployment, retag, within};
 use super::error::Answer;
 use super::resource::{Resource, Seen, shown};
+use super::tags;
 use crate::planned::{FREE, Planned};
 use aws_sdk_eks::types::PodIdentityAssociation;
 use forge_engine::address::Deployment;
@@ -103,10 +103,10 @@ impl Resource for Spec {
             return Ok(seen(&id, made));
         }
         let what = format!("a role for {}/{} in {}", self.namespace, self.service_account, self.cluster);
-        let id = self.taken(cloud).await?.ok_or_else(|| claim::hidden(&what))?;
-        let there = describe(cloud, &id).await?.ok_or_else(|| claim::hidden(&what))?;
+        let id = self.taken(cloud).await?.ok_or_else(|| tags::hidden_namesake(&what))?;
+        let there = describe(cloud, &id).await?.ok_or_else(|| tags::hidden_namesake(&what))?;
         let there = seen(&id, there);
-        claim::ours(&what, there.tags.as_ref(), tags)?;
+        tags::same_creation(&what, there.tags.as_ref(), tags)?;
         on_identifier(&id);
         Ok(there)
     }
@@ -181,7 +181,7 @@ fn seen(id: &str, there: PodIdentityAssociation) -> Observed {
         .known("namespace", there.namespace)
         .known("service_account", there.service_account)
         .known("role", there.role_arn)
-        .known_output("id", there.association_id)
-        .known_output("arn", there.association_arn)
+        .gives("id", there.association_id)
+        .gives("arn", there.association_arn)
         .done()
 }

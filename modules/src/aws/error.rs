@@ -168,7 +168,7 @@ const ROLE_NOT_KNOWN_YET: &[(&str, &str, &str)] = &[
 ];
 
 /// True when a code says that there is no such thing.
-fn is_absent(code: &str) -> bool {
+pub(super) fn is_absent(code: &str) -> bool {
     ABSENT.contains(&code) || code.contains("NotFound") && code != "InvalidInternetGatewayID.NotFoundInVpc"
 }
 
@@ -263,8 +263,14 @@ pub(super) fn classify(call: &str, code: &str, message: &str, status: Option<u16
 /// True of a text in which AWS says, long after a call, that there is no capacity: a node group and an auto-scaling group
 /// tell so in their health and in their activities, with the code of EC2 in the words.
 #[must_use]
-pub fn lacks_capacity(told: &str) -> bool {
+pub(super) fn lacks_capacity(told: &str) -> bool {
     CAPACITY.iter().filter(|code| **code != "Unsupported").any(|code| told.contains(code))
+}
+
+/// What AWS says of a failure, classified.
+pub(super) fn said(call: &str, code: &str, message: &str, status: Option<u16>) -> KindError {
+    let (class, help) = classify(call, code, message, status);
+    KindError { class, message: format!("{call}: {message} ({code})"), help, source: None }
 }
 
 /// What came of a call.
@@ -322,8 +328,7 @@ where
         (Some(code), _) => {
             let message = error.message().unwrap_or("no reason given").trim();
             cloud.notice(code);
-            let (class, help) = classify(call, code, message, status);
-            KindError { class, message: format!("{call}: {message} ({code})"), help, source: None }
+            said(call, code, message, status)
         }
         // Neither a request that was never sent nor one without an answer has a code.
         (None, SdkError::ConstructionFailure(_)) => {

@@ -255,7 +255,7 @@ fn seen(there: DataRepositoryAssociation) -> Option<Observed> {
         .field("export", set(export.and_then(|policy| policy.events)))
         .known("chunk_mib", there.imported_file_chunk_size)
         .output("id", &id)
-        .known_output("arn", there.resource_arn);
+        .gives("arn", there.resource_arn);
     Some(seen.readiness(readiness).done())
 }
 

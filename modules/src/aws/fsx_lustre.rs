@@ -390,9 +390,9 @@ fn seen(there: FileSystem) -> Option<Observed> {
         .known("lustre", there.file_system_type_version)
         .field("backup_days", days)
         .output("id", &id)
-        .known_output("arn", there.resource_arn)
-        .known_output("dns_name", there.dns_name)
-        .known_output("mount_name", lustre.and_then(|lustre| lustre.mount_name()));
+        .gives("arn", there.resource_arn)
+        .gives("dns_name", there.dns_name)
+        .gives("mount_name", lustre.and_then(|lustre| lustre.mount_name()));
     Some(seen.readiness(readiness).done())
 }
 

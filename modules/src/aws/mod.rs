@@ -30,7 +30,6 @@ pub enum Market {
 }
 
 pub mod bucket;
-mod claim;
 mod cloud;
 mod ec2;
 mod eks;

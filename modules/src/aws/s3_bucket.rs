@@ -11,7 +11,6 @@
 //! bucket with a name of its own is found by that name alone, which the journal has.
 
 use super::Tags;
-use super::claim;
 use super::cloud::Cloud;
 use super::error::{Answer, unbuilt};
 use super::resource::{Resource, Seen, shown};
@@ -162,15 +161,15 @@ impl Resource for Spec {
         // There, "created" may mean that it was there before.
         let is_doubtful = cloud.region().await? == US_EAST_1;
         if is_doubtful && let Some(there) = seen(cloud, &name).await? {
-            claim::ours(&what, there.tags.as_ref(), tags)?;
+            tags::same_creation(&what, there.tags.as_ref(), tags)?;
         }
         let is_new = self.make(cloud, &name, tags).await? && !is_doubtful;
         if is_new {
             on_identifier(&name);
         }
-        let there = seen(cloud, &name).await?.ok_or_else(|| claim::hidden(&what))?;
+        let there = seen(cloud, &name).await?.ok_or_else(|| tags::hidden_namesake(&what))?;
         if !is_new {
-            claim::ours(&what, there.tags.as_ref(), tags)?;
+            tags::same_creation(&what, there.tags.as_ref(), tags)?;
             on_identifier(&name);
         }
         self.settle(cloud, &name, there).await
