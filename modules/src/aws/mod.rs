@@ -36,10 +36,12 @@ mod eks;
 mod error;
 mod fsx;
 mod fsx_sizes;
+mod obstacles;
 mod price;
 mod resource;
 mod s3_empty;
 mod s3_settings;
+mod security_rules;
 mod tags;
 
 pub use cloud::{Caller, Cloud};
@@ -84,26 +86,26 @@ kinds! {
         eks_cluster,
         eks_nodegroup,
         eks_pod_identity,
+        elastic_ip,
         fsx_association,
         fsx_lustre,
+        internet_gateway,
+        nat_gateway,
+        placement_group,
+        route_table,
         s3_bucket,
+        security_group,
+        subnet,
         vpc,
+        vpc_endpoint,
     ],
     planned: [
         autoscaling_group,
         capacity_block,
         capacity_reservation,
-        elastic_ip,
         iam_role,
         instance_profile,
-        internet_gateway,
         launch_template,
-        nat_gateway,
         oidc_provider,
-        placement_group,
-        route_table,
-        security_group,
-        subnet,
-        vpc_endpoint,
     ],
 }
