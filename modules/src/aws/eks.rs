@@ -105,8 +105,7 @@ pub(super) async fn of_deployment<Name, F>(
 where
     F: Future<Output = Result<Option<Observed>, KindError>>,
 {
-    let found: Vec<Option<Observed>> =
-        stream::iter(names).map(look).buffer_unordered(LOOKS).try_collect().await?;
+    let found: Vec<Option<Observed>> = stream::iter(names).map(look).buffer_unordered(LOOKS).try_collect().await?;
     Ok(found.into_iter().flatten().filter(|observed| is_of(observed, deployment)).collect())
 }
 

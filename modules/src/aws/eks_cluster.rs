@@ -358,7 +358,7 @@ impl Spec {
 
 fn encryption(key: &str) -> Vec<EncryptionConfig> {
     let provider = Provider::builder().key_arn(key).build();
-    vec![EncryptionConfig::builder().resources("secrets").provider(provider).build()]
+    vec![EncryptionConfig::builder().provider(provider).build()]
 }
 
 async fn describe(cloud: &Cloud, name: &str) -> Result<Option<Cluster>, KindError> {

@@ -163,7 +163,10 @@ mod tests {
         };
         for (change, verdict) in [
             (scratch(json!({})), "good"),
-            (scratch(json!({ "throughput": 100 })), "scratch-2 has no throughput to choose: leave throughput = 100 out"),
+            (
+                scratch(json!({ "throughput": 100 })),
+                "scratch-2 has no throughput to choose: leave throughput = 100 out",
+            ),
             (scratch(json!({ "metadata": "automatic" })), "only persistent-2 has metadata, not scratch-2"),
             (scratch(json!({ "efa": true })), "only persistent-2 can do EFA, not scratch-2"),
             (scratch(json!({ "backup_days": 1 })), "scratch-2 has no backups: leave backup_days out"),

@@ -9,7 +9,7 @@ use super::cloud::Cloud;
 use super::error::{Answer, classify, unbuilt};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use forge_engine::kind::KindError;
-use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use futures::stream::{self, Stream, TryStreamExt};
 
 /// How many batches are on their way at once: of 1,000 objects each, so that the limit of S3 is the bound and not the round
 /// trips.
@@ -90,7 +90,11 @@ async fn delete(cloud: &Cloud, bucket: &str, items: Vec<ObjectIdentifier>) -> Re
     Err(KindError { class, message: format!("{CALL}: {bucket}/{key}: {reason} ({code})"), help, source: None })
 }
 
-async fn uploads(cloud: &Cloud, bucket: &str, (key, upload): Marker) -> Result<Page<(String, String), Marker>, KindError> {
+async fn uploads(
+    cloud: &Cloud,
+    bucket: &str,
+    (key, upload): Marker,
+) -> Result<Page<(String, String), Marker>, KindError> {
     let call = cloud.s3().await.list_multipart_uploads().bucket(bucket);
     let call = call.set_key_marker(key).set_upload_id_marker(upload);
     let answer = call.send().await.of_present(cloud, "s3:ListBucketMultipartUploads")?;
