@@ -1,0 +1,2 @@
+"""To be written."""
+def name(request): return request.method
