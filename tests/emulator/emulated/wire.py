@@ -119,7 +119,15 @@ class Xml:
         return write_structure
 
 
-XML = Xml()
+_of_services = {}
+
+
+def xml(service):
+    """The writers of a service: services call different shapes by the same names."""
+    found = _of_services.get(service)
+    if found is None:
+        found = _of_services[service] = Xml()
+    return found
 
 
 def plain(value):
@@ -147,7 +155,7 @@ def success(call, result):
     """The answer to a call, as status, headers, body."""
     rid = request_id()
     if call.protocol == "ec2":
-        body = XML.body(call.operation.output_shape, result or {})
+        body = xml(call.service).body(call.operation.output_shape, result or {})
         if not result and call.operation.output_shape is None:
             body = "<return>true</return>"
         action = call.action
@@ -163,7 +171,7 @@ def success(call, result):
         inner = ""
         if shape is not None:
             wrapper = shape.serialization.get("resultWrapper", f"{action}Result")
-            inner = f"<{wrapper}>{XML.body(shape, result or {})}</{wrapper}>"
+            inner = f"<{wrapper}>{xml(call.service).body(shape, result or {})}</{wrapper}>"
         namespace = call.model.metadata.get("xmlNamespace", "")
         return (
             200,
