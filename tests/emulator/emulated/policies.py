@@ -3,7 +3,8 @@
 https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html: everything is allowed but what the
 setting `denied` lists. Services make their service-linked roles when they first need them
 (https://docs.aws.amazon.com/IAM/latest/UserGuide/using-service-linked-roles.html); they carry the path
-`/aws-service-role/<service>/`.
+`/aws-service-role/<service>/`. AWS's own policies are there without being made
+(https://docs.aws.amazon.com/aws-managed-policy/latest/reference/policy-list.html).
 
 moto has no simulation, and its services make no service-linked roles.
 """
@@ -14,6 +15,39 @@ import re
 from . import app, clock, dryrun, quotas, visibility
 from . import world as world_module
 from .wire import Fault
+
+_managed = {}
+
+
+def managed(world, arn=None):
+    """Makes a policy of AWS's own known to moto's IAM, or all of them."""
+    from moto.iam.aws_managed_policies import aws_managed_policies_data
+    from moto.iam.models import AWSManagedPolicy
+
+    if not _managed:
+        _managed.update(json.loads(aws_managed_policies_data))
+    iam = world.iam
+    names = [arn.rpartition("/")[2]] if arn else list(_managed)
+    for name in names:
+        if name in _managed:
+            policy = AWSManagedPolicy.from_data(name, iam.account_id, iam.region_name, _managed[name])
+            if policy.arn not in iam.managed_policies and arn in (None, policy.arn):
+                iam.managed_policies[policy.arn] = policy
+                iam.aws_managed_policies.append(policy)
+
+
+@app.before("iam", "AttachRolePolicy", "AttachUserPolicy", "AttachGroupPolicy", "GetPolicy", "GetPolicyVersion", "ListPolicyVersions", "ListEntitiesForPolicy")
+def named(call):
+    arn = call.get("PolicyArn") or ""
+    if "::aws:policy/" in arn and arn not in call.world.iam.managed_policies:
+        managed(call.world, arn)
+
+
+@app.before("iam", "ListPolicies")
+def listed(call):
+    if call.get("Scope") != "Local":
+        managed(call.world)
+
 
 LINKED = {
     "eks.amazonaws.com": ("AWSServiceRoleForAmazonEKS", "AmazonEKSServiceRolePolicy"),
