@@ -21,7 +21,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 # AWS's own policies are made when first named (emulated/policies.py): all 1,300 take seconds.
 os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "false"
-os.environ.setdefault("MOTO_ALLOW_NONEXISTENT_REGION", "false")
+# moto's 1,200 images: images are those of emulated/parameters.py.
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 # moto reads its own copy of regions through boto3, which wants no configuration of the machine.
 os.environ["AWS_CONFIG_FILE"] = os.devnull
 os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull

@@ -28,7 +28,7 @@ AFTER = {}
 # What looks at every answer: (call, status, headers, body) gives the same, changed or not.
 FINISH = []
 # Names of services in signatures, where they differ from those of the models.
-SIGNED_AS = {"tagging": "resourcegroupstaggingapi", "service-quotas": "service-quotas", "s3express": "s3"}
+SIGNED_AS = {"tagging": "resourcegroupstaggingapi", "servicequotas": "service-quotas", "s3express": "s3"}
 # Called by a reset.
 RESETS = []
 
@@ -133,6 +133,10 @@ class Call:
         self.placed = {}
         self.model = model_of(service)
         self.protocol = str(self.model.protocol) if self.model else "rest-json"
+        if request.headers.get("smithy-protocol") == "rpc-v2-cbor":
+            self.protocol = "cbor"
+        elif request.headers.get("X-Amz-Target"):
+            self.protocol = "json"
         self._params = None
         self._account = None
         self._name()
@@ -143,6 +147,8 @@ class Call:
             self.action = request.values.get("Action")
         elif self.protocol == "json":
             self.action = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
+        elif self.protocol == "cbor":
+            self.action = request.path.rpartition("/")[2]
         elif self.service == "s3":
             from . import s3
 
@@ -185,6 +191,10 @@ class Call:
     def _parse(self):
         if self.protocol == "json":
             return json.loads(self.request.get_data() or b"{}")
+        if self.protocol == "cbor":
+            from . import cbor
+
+            return cbor.decode(self.request.get_data() or b"\xa0")
         if self.protocol == "rest-json":
             body = self.request.get_data()
             found = json.loads(body) if body else {}
@@ -358,7 +368,6 @@ def perform(call):
 
 def reset(everything=True):
     """Back to a fresh account; settings too, unless they are to stay."""
-    from moto.core.base_backend import BaseBackend  # noqa: F401
     from moto.moto_api._internal.models import moto_api_backend
 
     moto_api_backend.reset()

@@ -29,7 +29,7 @@ def expire(call):
         raise Fault("ExpiredToken", MESSAGE, 403)
     if call.service == "s3":
         raise Fault("ExpiredToken", "The provided token has expired.")
-    raise Fault("ExpiredTokenException", MESSAGE, 400 if call.protocol == "json" else 403)
+    raise Fault("ExpiredTokenException", MESSAGE, 400 if call.protocol in ("json", "cbor") else 403)
 
 
 app.RESETS.append(_used.clear)

@@ -16,7 +16,7 @@ import ipaddress
 import math
 import re
 
-from . import app, clock, dump, interfaces, network, policies, quotas, security_groups, settings, tokens, visibility
+from . import app, clock, dump, interfaces, network, policies, quotas, security_groups, tokens, visibility
 from . import world as world_module
 from .wire import Fault
 

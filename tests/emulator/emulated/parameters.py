@@ -5,12 +5,16 @@ https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-pub
 https://docs.aws.amazon.com/dlami/latest/devguide/find-dlami-id.html,
 https://awsdocs-neuron.readthedocs-hosted.com/en/latest/dlami/index.html. Identifiers of images are made up, the same every time
 for a region and a parameter. Other parameters are moto's; moto has none of these.
+
+DescribeImages tells the images of these parameters, and takes any other identifier of the right form for an image of x86_64
+(https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImages.html).
 """
 
+import functools
 import hashlib
 import re
 
-from . import app, clock, eks
+from . import app, ec2, eks
 from .wire import Fault
 
 
@@ -65,6 +69,87 @@ def node_image(world, ami_type, kubernetes):
     if variant:
         return image(world.region, f"/aws/service/eks/optimized-ami/{kubernetes}/amazon-linux-2023/{architecture}/{variant}/recommended/image_id")
     return image(world.region, f"{ami_type}/{kubernetes}")
+
+
+@functools.cache
+def images(region):
+    """The images of the public parameters: identifier to name and architecture."""
+    found = {}
+    for version in eks.VERSIONS:
+        for variant in ("x86_64/standard", "x86_64/nvidia", "x86_64/neuron", "arm64/standard", "arm64/nvidia"):
+            path = f"/aws/service/eks/optimized-ami/{version}/amazon-linux-2023/{variant}/recommended/"
+            found[image(region, path + "image_id")] = (public(region, path + "image_name"), variant.partition("/")[0])
+    for architecture in ("x86_64", "arm64"):
+        for kernel in ("default", "6.1", "6.12"):
+            path = f"/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-{kernel}-{architecture}"
+            found[image(region, path)] = (f"al2023-ami-2023.9.20251110.1-kernel-{kernel}-{architecture}", architecture)
+        path = f"/aws/service/deeplearning/ami/{architecture}/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id"
+        found[image(region, path)] = (f"Deep Learning Base OSS Nvidia Driver GPU AMI (Amazon Linux 2023) {architecture} 20251107", architecture)
+    path = "/aws/service/neuron/dlami/base/amazon-linux-2023/latest/image_id"
+    found[image(region, path)] = ("Deep Learning Base Neuron AMI (Amazon Linux 2023) 20251107", "x86_64")
+    return found
+
+
+def _image(identifier, name, architecture):
+    return {
+        "ImageId": identifier,
+        "Name": name,
+        "Description": name,
+        "Architecture": architecture,
+        "CreationDate": "2025-11-12T00:00:00.000Z",
+        "ImageLocation": f"amazon/{name}",
+        "ImageType": "machine",
+        "Public": True,
+        "OwnerId": "137112412989",
+        "ImageOwnerAlias": "amazon",
+        "PlatformDetails": "Linux/UNIX",
+        "UsageOperation": "RunInstances",
+        "State": "available",
+        "BlockDeviceMappings": [
+            {
+                "DeviceName": "/dev/xvda",
+                "Ebs": {"DeleteOnTermination": True, "SnapshotId": identifier.replace("ami-", "snap-"), "VolumeSize": 20, "VolumeType": "gp3", "Encrypted": False},
+            }
+        ],
+        "EnaSupport": True,
+        "Hypervisor": "xen",
+        "RootDeviceName": "/dev/xvda",
+        "RootDeviceType": "ebs",
+        "VirtualizationType": "hvm",
+        "BootMode": "uefi-preferred",
+        "ImdsSupport": "v2.0",
+    }
+
+
+@app.handles("ec2", "DescribeImages")
+def describe_images(call):
+    known = images(call.region)
+    wanted = call.get("ImageIds")
+    rows = []
+    for identifier in wanted or known:
+        if not re.fullmatch(r"ami-[0-9a-f]{8}(?:[0-9a-f]{9})?", identifier):
+            raise Fault("InvalidAMIID.Malformed", f'Invalid id: "{identifier}"')
+        if not identifier.removeprefix("ami-").strip("0"):
+            raise Fault("InvalidAMIID.NotFound", f"The image id '[{identifier}]' does not exist")
+        name, architecture = known.get(identifier, (f"image-{identifier}", "x86_64"))
+        rows.append(_image(identifier, name, architecture))
+    filters = ec2.Filters(
+        call.get("Filters"),
+        {
+            "name": ec2.attribute("Name"),
+            "architecture": ec2.attribute("Architecture"),
+            "image-id": ec2.attribute("ImageId"),
+            "owner-id": ec2.attribute("OwnerId"),
+            "owner-alias": ec2.attribute("ImageOwnerAlias"),
+            "state": ec2.attribute("State"),
+            "root-device-type": ec2.attribute("RootDeviceType"),
+            "virtualization-type": ec2.attribute("VirtualizationType"),
+            "is-public": ec2.attribute("Public"),
+        },
+    )
+    owners = call.get("Owners")
+    rows = [row for row in rows if filters.by_view(row) and (not owners or {"amazon", row["OwnerId"]} & set(owners))]
+    return {"Images": rows}
 
 
 def _parameter(world, name, found):

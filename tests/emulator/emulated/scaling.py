@@ -194,7 +194,12 @@ def _launch(group, subnet, kind):
     if group.launch is not None:
         given = group.launch(kind)
     else:
-        given = {"LaunchTemplate": dict(group.template)}
+        given = {
+            "LaunchTemplate": {
+                "LaunchTemplateId": group.template["LaunchTemplateId"],
+                "Version": group.template.get("Version") or "$Default",
+            }
+        }
         if kind:
             given["InstanceType"] = kind
     data, _ = instances.settle(world, given)

@@ -32,10 +32,12 @@ def prepare():
 
 def warm():
     """Loads what the first requests need, while the process that started us looks at our line; requests wait for it."""
+    import importlib
+
     from . import app
 
     with app.LOCK:
-        from moto.ec2 import models  # noqa: F401
+        importlib.import_module("moto.ec2.models")
 
         for service in ("ec2", "iam", "eks", "fsx", "autoscaling"):
             app.model_of(service)

@@ -186,6 +186,11 @@ def success(call, result):
             {"Content-Type": f"application/x-amz-json-{version}", "x-amzn-requestid": rid},
             json.dumps(without_none(result or {}), default=plain),
         )
+    if call.protocol == "cbor":
+        from . import cbor
+
+        headers = {"Content-Type": "application/cbor", "smithy-protocol": "rpc-v2-cbor", "x-amzn-requestid": rid}
+        return 200, headers, cbor.encode(without_none(result or {}))
     status = call.operation.http.get("responseCode", 200) if call.operation else 200
     return (
         status,
@@ -223,6 +228,11 @@ def failure(protocol, fault):
             + "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in fault.members.items())
             + "</Error>",
         )
+    if protocol == "cbor":
+        from . import cbor
+
+        headers = {"Content-Type": "application/cbor", "smithy-protocol": "rpc-v2-cbor", "x-amzn-requestid": rid}
+        return fault.status, headers, cbor.encode({"__type": fault.code, "message": fault.message, **fault.members})
     body = {"message": fault.message, **fault.members}
     headers = {"x-amzn-requestid": rid, "x-amzn-ErrorType": fault.code}
     if protocol == "json":
