@@ -1024,6 +1024,20 @@ class Buckets(Probes):
         self.assertEqual(self.s3.get_object(Bucket=name, Key="SHA256")["Body"].read(), body)
         self.refused("NoSuchKey", self.s3.get_object, Bucket=name, Key="bad")
 
+    def test_checksums_of_parts(self):
+        name = self.bucket()
+        upload = self.s3.create_multipart_upload(Bucket=name, Key="big", ChecksumAlgorithm="SHA256")["UploadId"]
+        parts, digests = [], b""
+        for number, body in ((1, b"a" * (5 << 20)), (2, b"b")):
+            made = self.s3.upload_part(Bucket=name, Key="big", UploadId=upload, PartNumber=number, Body=body, ChecksumAlgorithm="SHA256")
+            digests += hashlib.sha256(body).digest()
+            self.assertEqual(made["ChecksumSHA256"], base64.b64encode(hashlib.sha256(body).digest()).decode())
+            parts.append({"PartNumber": number, "ETag": made["ETag"], "ChecksumSHA256": made["ChecksumSHA256"]})
+        whole = base64.b64encode(hashlib.sha256(digests).digest()).decode() + "-2"
+        made = self.s3.complete_multipart_upload(Bucket=name, Key="big", UploadId=upload, MultipartUpload={"Parts": parts})
+        self.assertEqual(made["ChecksumSHA256"], whole)
+        self.assertEqual(self.s3.head_object(Bucket=name, Key="big", ChecksumMode="ENABLED")["ChecksumSHA256"], whole)
+
     def test_settings_are_read_back(self):
         name = self.bucket()
         self.s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]})
