@@ -34,10 +34,11 @@ def warm():
     """Loads what the first requests need, while the process that started us looks at our line; requests wait for it."""
     import importlib
 
-    from . import app
+    from . import app, s3
 
     with app.LOCK:
         importlib.import_module("moto.ec2.models")
+        s3.mend()
 
         for service in ("ec2", "iam", "eks", "fsx", "autoscaling"):
             app.model_of(service)
