@@ -5,8 +5,8 @@ mod aws;
 use aws::{Driven, Emulator, REGION, fields, tags};
 use forge_engine::kind::{AnyKind, ErrorClass, Readiness};
 use forge_modules::aws::{
-    Live, autoscaling_group, capacity_block, capacity_reservation, iam_role, instance_profile, launch_template,
-    oidc_provider,
+    Live, autoscaling_group, capacity_block, capacity_reservation, iam_role, instance, instance_profile,
+    launch_template, oidc_provider,
 };
 use serde_json::{Value as Json, json};
 
@@ -252,4 +252,75 @@ async fn a_block_is_bought_once_and_forgotten_when_it_is_deleted() {
     let cheap = json!({ "instance_type": "p5.48xlarge", "count": 2, "days": 1, "max_price_usd": 1 });
     let refused = driven.try_create(&cheap, &tags("pool.block", "op3")).await.unwrap_err();
     assert_eq!(refused.class, ErrorClass::Capacity);
+}
+
+const IMAGE: &str = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64";
+
+#[tokio::test]
+async fn an_instance_is_started_by_itself_or_from_a_template() {
+    let emulator = Emulator::start();
+    let cloud = emulator.cloud();
+    let kind = Live::<instance::Spec>::new(&cloud, Some(REGION));
+    let driven = Driven::new(&kind);
+    let subnet = emulator.subnets()[0].clone();
+    let plain =
+        json!({ "subnet": subnet, "instance_type": "c6i.large", "image": IMAGE, "disk_gib": 20, "user_data": "x" });
+    driven.live(&plain, &[json!({ "tags": { "Name": "n" } })]).await;
+    let templates = Live::<launch_template::Spec>::new(&cloud, Some(REGION));
+    let wide = Driven::new(&templates).create(&template("dep-wide"), &tags("wide.template", "op0")).await;
+    let from = json!({ "subnet": subnet, "launch_template": wide.id, "launch_template_version": "1" });
+    driven.live(&from, &[json!({ "tags": { "Name": "n" } })]).await;
+    // Those of a group carry the tags of its template, and are the group's.
+    let group = group(&emulator, 1).await;
+    let groups = Live::<autoscaling_group::Spec>::new(&cloud, Some(REGION));
+    Driven::new(&groups).create(&group, &tags("pool.group", "op2")).await;
+    assert_eq!(driven.list().await, [""; 0]);
+}
+
+/// Creates as the engine does while AWS does not show what it has made: again and again, as the same operation.
+async fn insist(kind: &dyn AnyKind, spec: &Json, operation: &str) -> String {
+    let driven = Driven::new(kind);
+    loop {
+        match driven.try_create(spec, &tags("pool.thing", operation)).await {
+            Ok(made) => return made.id,
+            Err(error) => assert_eq!(error.class, ErrorClass::NotYetVisible, "{}: {error}", kind.name()),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_show_yet_is_made_once() {
+    let emulator = Emulator::start();
+    let cloud = emulator.cloud();
+    let subnet = emulator.subnets()[0].clone();
+    emulator.settings(&json!({ "visibility_seconds": 0.3 }));
+    let role_id = insist(&Live::<iam_role::Spec>::new(&cloud, None), &role("dep-role"), "op1").await;
+    let profile = json!({ "name": "dep-profile", "role": role_id });
+    insist(&Live::<instance_profile::Spec>::new(&cloud, None), &profile, "op2").await;
+    let provider = json!({ "url": "https://oidc.eks.us-west-2.amazonaws.com/id/ABC" });
+    insist(&Live::<oidc_provider::Spec>::new(&cloud, None), &provider, "op3").await;
+    let plain = json!({ "name": "dep-template", "instance_type": "c6i.large", "image": IMAGE, "disk_gib": 20 });
+    let template = insist(&Live::<launch_template::Spec>::new(&cloud, None), &plain, "op4").await;
+    let group = json!({ "name": "dep-group", "subnets": [subnet], "launch_template": template,
+        "launch_template_version": "1", "min": 0, "desired": 1, "max": 1 });
+    insist(&Live::<autoscaling_group::Spec>::new(&cloud, None), &group, "op5").await;
+    let reservation = json!({ "instance_type": "p5.48xlarge", "zone": "us-west-2a", "count": 1 });
+    insist(&Live::<capacity_reservation::Spec>::new(&cloud, None), &reservation, "op6").await;
+    let single = json!({ "subnet": subnet, "launch_template": template, "launch_template_version": "1" });
+    insist(&Live::<instance::Spec>::new(&cloud, None), &single, "op7").await;
+    emulator.settings(&json!({ "visibility_seconds": 0 }));
+    let kinds = forge_modules::aws::kinds_at(&cloud, None);
+    for name in [
+        "iam_role",
+        "instance_profile",
+        "oidc_provider",
+        "launch_template",
+        "autoscaling_group",
+        "capacity_reservation",
+        "instance",
+    ] {
+        let kind = kinds.get(&format!("aws.{name}")).unwrap();
+        assert_eq!(Driven::new(kind.as_ref()).list().await.len(), 1, "{name}");
+    }
 }

@@ -14,14 +14,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// The region of the emulated account.
-pub const REGION: &str = "us-west-2";
+pub(crate) const REGION: &str = "us-west-2";
 /// The deployment that the tests work for.
-pub const DEPLOYMENT: &str = "dep";
+pub(crate) const DEPLOYMENT: &str = "dep";
 /// For how long something may take: with a stuck emulator a test fails and does not hang.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An emulated account. It ends with this.
-pub struct Emulator {
+pub(crate) struct Emulator {
     child: Child,
     /// The emulator ends when this closes, however this process ends.
     _stdin: ChildStdin,
@@ -38,7 +38,7 @@ impl Drop for Emulator {
 
 impl Emulator {
     /// A fresh account.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut child = Command::new(root.join(".venv/bin/python"))
             .arg(root.join("tests/emulator/serve.py"))
@@ -57,22 +57,22 @@ impl Emulator {
     }
 
     /// The account, as kinds reach it.
-    pub fn cloud(&self) -> Arc<Cloud> {
+    pub(crate) fn cloud(&self) -> Arc<Cloud> {
         Cloud::emulated(REGION, &format!("http://127.0.0.1:{}", self.port))
     }
 
     /// Changes what the emulator does.
-    pub fn settings(&self, settings: &Json) {
+    pub(crate) fn settings(&self, settings: &Json) {
         self.control("POST", "settings", &settings.to_string());
     }
 
     /// What the account holds.
-    pub fn dump(&self) -> Json {
+    pub(crate) fn dump(&self) -> Json {
         serde_json::from_str(&self.control("GET", "dump", "")).expect("a dump is JSON")
     }
 
     /// What a service with the query protocol answers, as XML: for what no kind of forge's does.
-    pub fn ask(&self, service: &str, query: &str) -> String {
+    pub(crate) fn ask(&self, service: &str, query: &str) -> String {
         let scope = format!("Credential=emulated/20260101/{REGION}/{service}/aws4_request");
         let headers = format!(
             "Authorization: AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=none\r\nContent-Type: application/x-www-form-urlencoded"
@@ -81,7 +81,7 @@ impl Emulator {
     }
 
     /// Subnets of the account's default network.
-    pub fn subnets(&self) -> Vec<String> {
+    pub(crate) fn subnets(&self) -> Vec<String> {
         let answer = self.ask("ec2", "Action=DescribeSubnets&Version=2016-11-15");
         let ids = answer.split("<subnetId>").skip(1).filter_map(|rest| rest.split('<').next());
         ids.map(str::to_owned).collect()
@@ -106,36 +106,36 @@ impl Emulator {
 }
 
 /// Whose a resource is.
-pub fn tags(address: &str, operation: &str) -> Tags {
+pub(crate) fn tags(address: &str, operation: &str) -> Tags {
     let (deployment, operation) = (Deployment(DEPLOYMENT.to_owned()), OperationId(operation.to_owned()));
     Tags { deployment, address: Address::new(address), operation }
 }
 
 /// A kind, driven as the engine drives it, without its patience for errors.
-pub struct Driven<'a> {
+pub(crate) struct Driven<'a> {
     kind: &'a dyn AnyKind,
     identified: Mutex<Vec<String>>,
 }
 
 impl<'a> Driven<'a> {
     /// The kind.
-    pub fn new(kind: &'a dyn AnyKind) -> Self {
+    pub(crate) fn new(kind: &'a dyn AnyKind) -> Self {
         Self { kind, identified: Mutex::default() }
     }
 
     /// A specification in normal form.
-    pub fn normal(&self, spec: &Json) -> Json {
+    pub(crate) fn normal(&self, spec: &Json) -> Json {
         self.kind.normalize(spec).expect("the specification fits")
     }
 
     /// Creates it; tells what came of that.
-    pub async fn try_create(&self, spec: &Json, tags: &Tags) -> Result<Observed, KindError> {
+    pub(crate) async fn try_create(&self, spec: &Json, tags: &Tags) -> Result<Observed, KindError> {
         let note = |id: &str| self.identified.lock().expect("nobody panicked").push(id.to_owned());
         self.kind.create(&self.normal(spec), tags, &note).await
     }
 
     /// Creates it and waits until it is ready; asserts that it then is what was asked for.
-    pub async fn create(&self, spec: &Json, tags: &Tags) -> Observed {
+    pub(crate) async fn create(&self, spec: &Json, tags: &Tags) -> Observed {
         let made = self.try_create(spec, tags).await.unwrap_or_else(|error| panic!("{}: {error}", self.kind.name()));
         assert_eq!(self.identified.lock().expect("nobody panicked").last(), Some(&made.id), "the identifier is told");
         let ready = self.ready(&made.id).await;
@@ -144,7 +144,7 @@ impl<'a> Driven<'a> {
     }
 
     /// Updates it and waits until it is ready; asserts that it then is what was asked for.
-    pub async fn update(&self, id: &str, before: &Json, after: &Json, tags: &Tags) -> Observed {
+    pub(crate) async fn update(&self, id: &str, before: &Json, after: &Json, tags: &Tags) -> Observed {
         let (before, after) = (self.normal(before), self.normal(after));
         let update = self.kind.update(id, Some(&before), &after, tags).await;
         let updated = update.unwrap_or_else(|error| panic!("{}: {error}", self.kind.name()));
@@ -155,12 +155,12 @@ impl<'a> Driven<'a> {
     }
 
     /// What there is.
-    pub async fn read(&self, id: &str) -> Option<Observed> {
+    pub(crate) async fn read(&self, id: &str) -> Option<Observed> {
         self.kind.read(id).await.unwrap_or_else(|error| panic!("{}: {error}", self.kind.name()))
     }
 
     /// Waits until it is ready.
-    pub async fn ready(&self, id: &str) -> Observed {
+    pub(crate) async fn ready(&self, id: &str) -> Observed {
         let start = Instant::now();
         loop {
             let seen = self.read(id).await.unwrap_or_else(|| panic!("{id} is not there"));
@@ -175,14 +175,14 @@ impl<'a> Driven<'a> {
     }
 
     /// The identifiers of all that the deployment has of this kind.
-    pub async fn list(&self) -> Vec<String> {
+    pub(crate) async fn list(&self) -> Vec<String> {
         let listed = self.kind.list(&Deployment(DEPLOYMENT.to_owned())).await;
         let listed = listed.unwrap_or_else(|error| panic!("{}: {error}", self.kind.name()));
         listed.into_iter().map(|seen| seen.id).collect()
     }
 
     /// Deletes it, twice, and waits until it is gone.
-    pub async fn delete(&self, id: &str) {
+    pub(crate) async fn delete(&self, id: &str) {
         for _ in 0..2 {
             self.kind.delete(id).await.unwrap_or_else(|error| panic!("{}: {error}", self.kind.name()));
         }
@@ -196,7 +196,7 @@ impl<'a> Driven<'a> {
     }
 
     /// The whole life of one: created, created again by the same operation, moved, changed to each of `changes`, deleted.
-    pub async fn live(&self, spec: &Json, changes: &[Json]) {
+    pub(crate) async fn live(&self, spec: &Json, changes: &[Json]) {
         let name = self.kind.name();
         let born = tags("pool.thing[0]", "op1");
         let made = self.create(spec, &born).await;
@@ -235,6 +235,6 @@ impl<'a> Driven<'a> {
 }
 
 /// The fields that were read back, so that a test can say which ones must be.
-pub fn fields(seen: &Observed) -> Json {
+pub(crate) fn fields(seen: &Observed) -> Json {
     json!(seen.spec.keys().collect::<Vec<_>>())
 }
