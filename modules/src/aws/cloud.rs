@@ -34,7 +34,7 @@ const CALL: Duration = Duration::from_secs(120);
 /// An account in a region, and its services.
 pub struct Cloud {
     region: Option<String>,
-    /// Of all services; the SDK's own when absent.
+    /// Where all services are, if not where AWS has them.
     endpoint: Option<String>,
     credentials: Renewing,
     config: OnceCell<SdkConfig>,
@@ -94,26 +94,27 @@ impl Cloud {
     /// The same with the credentials and settings of a profile of `~/.aws/config`.
     #[must_use]
     pub fn with_profile(region: Option<&str>, profile: Option<&str>) -> Arc<Self> {
-        let profile = profile.map(str::to_owned);
-        Self::of(region, None, Known { profile, ..Known::default() })
+        let known = Known { profile: profile.map(str::to_owned), ..Known::default() };
+        Arc::new(Self::with(region, None, known))
     }
 
-    /// An emulated account, where all services answer at one endpoint and anybody's credentials are as good as any.
+    /// An emulated account: all services at one address, with credentials that nobody checks.
     #[must_use]
-    pub fn emulated(region: &str, endpoint: &str) -> Arc<Self> {
-        let credentials = Mutex::new(Some(Credentials::new("emulated", "emulated", None, None, "emulated")));
-        Self::of(Some(region), Some(endpoint), Known { credentials, ..Known::default() })
+    pub fn at(region: &str, endpoint: &str) -> Arc<Self> {
+        let credentials = Credentials::new("emulated", "emulated", None, None, "emulator");
+        let known = Known { credentials: Mutex::new(Some(credentials)), ..Known::default() };
+        Arc::new(Self::with(Some(region), Some(endpoint), known))
     }
 
-    fn of(region: Option<&str>, endpoint: Option<&str>, known: Known) -> Arc<Self> {
-        Arc::new(Self {
+    fn with(region: Option<&str>, endpoint: Option<&str>, known: Known) -> Self {
+        Self {
             region: region.map(str::to_owned),
             endpoint: endpoint.map(str::to_owned),
             credentials: Renewing(Arc::new(known)),
             config: OnceCell::new(),
             caller: OnceCell::new(),
             clients: Clients::default(),
-        })
+        }
     }
 
     async fn config(&self) -> &SdkConfig {
@@ -135,11 +136,11 @@ impl Cloud {
         if let Some(profile) = &self.credentials.0.profile {
             loader = loader.profile_name(profile);
         }
-        if let Some(endpoint) = &self.endpoint {
-            loader = loader.endpoint_url(endpoint);
-        }
         if let Some(region) = &self.region {
             loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(endpoint) = &self.endpoint {
+            loader = loader.endpoint_url(endpoint);
         }
         loader.load().await
     }

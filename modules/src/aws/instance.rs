@@ -6,11 +6,10 @@
 
 use super::Tags;
 use super::cloud::{Cloud, empty};
-use super::ec2::{FILTER_VALUES, born_with, filter, of_deployment, pairs, retag};
+use super::ec2::{FILTER_VALUES, PAGE, born_with, disown, filter, of_deployment, pairs, retag};
 use super::error::Answer;
 use super::launch_template::version;
 use super::resource::{EC2_VISIBILITY, Resource, Seen, in_order, shown};
-use super::tags::{ADDRESS, DEPLOYMENT, OPERATION};
 use super::template::root_device;
 use super::{price, tags};
 use crate::planned::Planned;
@@ -18,7 +17,7 @@ use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{
     BlockDeviceMapping, EbsBlockDevice, Filter, HttpTokensState, IamInstanceProfileSpecification, Instance,
     InstanceMetadataEndpointState, InstanceMetadataOptionsRequest, InstanceStateName, InstanceType,
-    LaunchTemplateSpecification, Placement, ResourceType, Tag, VolumeType,
+    LaunchTemplateSpecification, Placement, ResourceType, VolumeType,
 };
 use aws_smithy_types::base64;
 use forge_engine::address::Deployment;
@@ -155,9 +154,7 @@ impl Resource for Spec {
         let Some(answer) = call.of_present(cloud, "ec2:TerminateInstances")? else { return Ok(()) };
         let before = answer.terminating_instances.unwrap_or_default().pop().and_then(|change| change.previous_state);
         if before.and_then(|state| state.name) == Some(InstanceStateName::Terminated) {
-            let gone = [DEPLOYMENT, ADDRESS, OPERATION].map(|key| Tag::builder().key(key).build());
-            let call = ec2.delete_tags().resources(id).set_tags(Some(gone.to_vec()));
-            call.send().await.of_present(cloud, "ec2:DeleteTags")?;
+            disown(cloud, id).await?;
         }
         Ok(())
     }
@@ -218,7 +215,7 @@ impl Spec {
 }
 
 async fn seen(cloud: &Cloud, which: Filter) -> Result<Vec<Observed>, KindError> {
-    let mut pages = cloud.ec2().await.describe_instances().filters(which).into_paginator().items().send();
+    let mut pages = cloud.ec2().await.describe_instances().filters(which).into_paginator().page_size(PAGE).items().send();
     let mut found = Vec::new();
     while let Some(reservation) = pages.next().await {
         let instances = reservation.of(cloud, "ec2:DescribeInstances")?.instances.unwrap_or_default();
@@ -253,7 +250,10 @@ fn observed(instance: Instance) -> Option<Observed> {
     let template = all.get(TEMPLATE).cloned();
     let number = all.get(TEMPLATE_VERSION).cloned();
     let plain = template.is_none();
-    let groups = instance.security_groups.unwrap_or_default().into_iter().filter_map(|group| group.group_id);
+    // Who asks for no group gets the network's default one.
+    let groups = instance.security_groups.unwrap_or_default().into_iter();
+    let groups: BTreeSet<String> =
+        groups.filter(|group| group.group_name() != Some("default")).filter_map(|group| group.group_id).collect();
     let zone = instance.placement.and_then(|placement| placement.availability_zone);
     // What a template says is its own affair; the image may have been named by a parameter.
     let seen = Seen::new(id.clone(), all)
@@ -261,16 +261,13 @@ fn observed(instance: Instance) -> Option<Observed> {
         .known("launch_template", template)
         .known("launch_template_version", number)
         .known("instance_type", instance.instance_type.filter(|_| plain).map(|it| it.as_str().to_owned()))
-        .known("security_groups", plain.then(|| groups.collect::<BTreeSet<_>>()).filter(|groups| !groups.is_empty()))
+        .known("security_groups", Some(groups).filter(|groups| plain && !groups.is_empty()))
         .output("id", id)
+        .gives("zone", zone)
+        .gives("private_ip", instance.private_ip_address)
+        .gives("private_name", instance.private_dns_name)
         .readiness(readiness);
-    let told = [
-        ("zone", zone),
-        ("private_ip", instance.private_ip_address),
-        ("private_name", instance.private_dns_name),
-    ];
-    let told = told.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    Some(told.fold(seen, |seen, (name, value)| seen.output(name, value)).done())
+    Some(seen.done())
 }
 
 #[cfg(test)]

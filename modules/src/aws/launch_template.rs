@@ -9,7 +9,7 @@ use super::cloud::{Cloud, empty};
 use super::ec2::{born_with, of_deployment, pairs, retag};
 use super::error::Answer;
 use super::resource::{EC2_VISIBILITY, Resource, Seen, in_order, shown};
-use super::tags::{claim, split};
+use super::tags::{same_creation, split};
 use super::template::{Shape, root_device};
 use super::{Market, Tags};
 use crate::planned::{FREE, Planned};
@@ -238,7 +238,7 @@ impl Spec {
         let template = call.send().await.of(cloud, CALL)?.launch_templates.unwrap_or_default().pop();
         let template = template.ok_or_else(|| empty(CALL))?;
         let found = split(pairs(template.tags)).0;
-        claim(&format!("the launch template {}", self.name), found.as_ref(), tags)?;
+        same_creation(&format!("launch template {}", self.name), found.as_ref(), tags)?;
         let id = template.launch_template_id.ok_or_else(|| empty(CALL))?;
         on_identifier(&id);
         self.settle(cloud, &id, tags).await

@@ -36,9 +36,11 @@ mod cloud;
 mod ec2;
 mod error;
 mod iam;
+mod obstacles;
 mod policy;
 mod price;
 mod resource;
+mod security_rules;
 mod tags;
 mod template;
 
@@ -82,11 +84,19 @@ kinds! {
         autoscaling_group,
         capacity_block,
         capacity_reservation,
+        elastic_ip,
         iam_role,
         instance,
         instance_profile,
+        internet_gateway,
         launch_template,
+        nat_gateway,
         oidc_provider,
+        placement_group,
+        route_table,
+        security_group,
+        subnet,
+        vpc_endpoint,
         vpc,
     ],
     planned: [
@@ -95,16 +105,8 @@ kinds! {
         eks_cluster,
         eks_nodegroup,
         eks_pod_identity,
-        elastic_ip,
         fsx_association,
         fsx_lustre,
-        internet_gateway,
-        nat_gateway,
-        placement_group,
-        route_table,
         s3_bucket,
-        security_group,
-        subnet,
-        vpc_endpoint,
     ],
 }

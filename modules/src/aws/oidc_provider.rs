@@ -6,7 +6,7 @@ use super::cloud::{Cloud, empty};
 use super::error::Answer;
 use super::iam::{IAM_VISIBILITY, TAKEN, born_with, by_key, changes, partition};
 use super::resource::{Resource, Seen, shown};
-use super::tags::claim;
+use super::tags::same_creation;
 use crate::planned::{FREE, Planned};
 use forge_engine::address::Deployment;
 use forge_engine::kind as engine;
@@ -98,7 +98,7 @@ impl Resource for Spec {
         let caller = cloud.caller().await?;
         let arn = arn_of(&self.url, partition(&caller.arn), &caller.account);
         let found = shown(&arn, Self::read_many(cloud, std::slice::from_ref(&arn)).await?)?;
-        claim(&format!("the OIDC provider of {}", self.url), found.tags.as_ref(), tags)?;
+        same_creation(&format!("OIDC provider of {}", self.url), found.tags.as_ref(), tags)?;
         on_identifier(&arn);
         Ok(found)
     }

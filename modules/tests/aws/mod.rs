@@ -1,240 +1,235 @@
-//! Kinds of target aws, in an emulated account: what every one of them must do, whatever it is.
+//! The emulated AWS for tests of kinds, and what every kind must do there.
+//!
+//! `tests/emulator/serve.py` is started for each test and ends with it. Its Python is that of `.venv` where there is one
+//! (`tests/emulator/requirements.txt`), or `FORGE_EMULATOR_PYTHON`.
 
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 use forge_engine::address::{Address, Deployment, OperationId};
-use forge_engine::kind::{AnyKind, KindError, Observed, Readiness, Recovery, Tags};
-use forge_modules::aws::Cloud;
-use serde_json::{Value as Json, json};
+use forge_engine::kind::{ErrorClass, Kind, KindError, Observed, Readiness, Recovery, Tags};
+use forge_modules::aws::{Cloud, Live, Resource};
+use serde_json::Value as Json;
+use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// The region of the emulated account.
 pub(crate) const REGION: &str = "us-west-2";
-/// The deployment that the tests work for.
-pub(crate) const DEPLOYMENT: &str = "dep";
-/// For how long something may take: with a stuck emulator a test fails and does not hang.
-const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An emulated account. It ends with this.
+/// An emulated AWS of its own.
 pub(crate) struct Emulator {
-    child: Child,
-    /// The emulator ends when this closes, however this process ends.
-    _stdin: ChildStdin,
+    process: Child,
+    /// It ends when this is closed, however the test ends.
+    _stdin: Option<ChildStdin>,
     port: u16,
+}
+
+impl Emulator {
+    pub(crate) fn start() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let from = |name: &str, otherwise: PathBuf| env::var_os(name).map_or(otherwise, PathBuf::from);
+        let own = root.join(".venv/bin/python3");
+        let python = from("FORGE_EMULATOR_PYTHON", if own.exists() { own } else { "python3".into() });
+        let script = from("FORGE_EMULATOR", root.join("tests/emulator/serve.py"));
+        let mut command = Command::new(&python);
+        command.arg(&script).args(["--port", "0", "--until-stdin-closes"]);
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let said: Json = serde_json::from_str(&line).unwrap_or_else(|_| {
+            panic!("{} {} has not started: install tests/emulator/requirements.txt", python.display(), script.display())
+        });
+        let port = u16::try_from(said["port"].as_u64().unwrap()).unwrap();
+        Self { _stdin: process.stdin.take(), process, port }
+    }
+
+    pub(crate) fn cloud(&self) -> Arc<Cloud> {
+        Cloud::at(REGION, &format!("http://127.0.0.1:{}", self.port))
+    }
+
+    /// A request to the emulator itself.
+    pub(crate) fn ask(&self, method: &str, what: &str, body: &Json) -> Json {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let length = body.len();
+        let head = format!("{method} /_emulator/{what} HTTP/1.1\r\nHost: emulator\r\nConnection: close\r\n");
+        write!(stream, "{head}Content-Length: {length}\r\n\r\n{body}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap()
+    }
+
+    /// A request of somebody else to EC2, as its query protocol writes it; the answer's element of that name.
+    pub(crate) fn ec2(&self, query: &str, element: &str) -> String {
+        let answer = self.query("ec2", &format!("{query}&Version=2016-11-15"));
+        let value = answer.split_once(&format!("<{element}>")).and_then(|(_, rest)| rest.split_once('<'));
+        value.unwrap_or_else(|| panic!("{query}: {answer}")).0.to_owned()
+    }
+
+    /// A request of somebody else to a service with the query protocol; the answer.
+    pub(crate) fn query(&self, service: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let credential = format!("AWS4-HMAC-SHA256 Credential=other/20260101/{REGION}/{service}/aws4_request");
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: {service}.{REGION}.amazonaws.com\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n\
+             Authorization: {credential}, SignedHeaders=host, Signature=0\r\n"
+        );
+        write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// How many requests there were since the last time that this was asked, by action.
+    pub(crate) fn requests(&self, service: &str) -> Vec<(String, u64)> {
+        let counts = self.ask("GET", "counts", &Json::Null);
+        self.ask("DELETE", "counts", &Json::Null);
+        let of_service = counts[service].as_object().cloned().unwrap_or_default();
+        of_service.into_iter().map(|(action, count)| (action, count.as_u64().unwrap())).collect()
+    }
 }
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
-impl Emulator {
-    /// A fresh account.
-    pub(crate) fn start() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let mut child = Command::new(root.join(".venv/bin/python"))
-            .arg(root.join("tests/emulator/serve.py"))
-            .args(["--port", "0", "--speed", "0.001", "--until-stdin-closes"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the emulator's environment is there: see tests/emulator/README.md");
-        let stdin = child.stdin.take().expect("it is piped");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("the emulator says where it listens");
-        let said: Json = serde_json::from_str(&line).expect("the emulator says where it listens");
-        let port = said["port"].as_u64().and_then(|port| port.try_into().ok()).expect("a port");
-        Self { child, _stdin: stdin, port }
-    }
-
-    /// The account, as kinds reach it.
-    pub(crate) fn cloud(&self) -> Arc<Cloud> {
-        Cloud::emulated(REGION, &format!("http://127.0.0.1:{}", self.port))
-    }
-
-    /// Changes what the emulator does.
-    pub(crate) fn settings(&self, settings: &Json) {
-        self.control("POST", "settings", &settings.to_string());
-    }
-
-    /// What the account holds.
-    pub(crate) fn dump(&self) -> Json {
-        serde_json::from_str(&self.control("GET", "dump", "")).expect("a dump is JSON")
-    }
-
-    /// What a service with the query protocol answers, as XML: for what no kind of forge's does.
-    pub(crate) fn ask(&self, service: &str, query: &str) -> String {
-        let scope = format!("Credential=emulated/20260101/{REGION}/{service}/aws4_request");
-        let headers = format!(
-            "Authorization: AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=none\r\nContent-Type: application/x-www-form-urlencoded"
-        );
-        self.call("POST", "/", &headers, query)
-    }
-
-    /// Subnets of the account's default network.
-    pub(crate) fn subnets(&self) -> Vec<String> {
-        let answer = self.ask("ec2", "Action=DescribeSubnets&Version=2016-11-15");
-        let ids = answer.split("<subnetId>").skip(1).filter_map(|rest| rest.split('<').next());
-        ids.map(str::to_owned).collect()
-    }
-
-    fn control(&self, method: &str, what: &str, body: &str) -> String {
-        self.call(method, &format!("/_emulator/{what}"), "Content-Type: application/json", body)
-    }
-
-    fn call(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the emulator listens");
-        let length = body.len();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{headers}\r\nContent-Length: {length}\r\n\r\n{body}"
-        );
-        stream.write_all(request.as_bytes()).expect("the emulator reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("the emulator answers");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{method} {path}: {answer}");
-        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
-    }
+pub(crate) fn deployment() -> Deployment {
+    Deployment("trial".to_owned())
 }
 
-/// Whose a resource is.
+/// The tags of what stands at an address.
 pub(crate) fn tags(address: &str, operation: &str) -> Tags {
-    let (deployment, operation) = (Deployment(DEPLOYMENT.to_owned()), OperationId(operation.to_owned()));
-    Tags { deployment, address: Address::new(address), operation }
+    let operation = OperationId(operation.to_owned());
+    Tags { deployment: deployment(), address: Address::new(address), operation }
 }
 
-/// A kind, driven as the engine drives it, without its patience for errors.
-pub(crate) struct Driven<'a> {
-    kind: &'a dyn AnyKind,
-    identified: Mutex<Vec<String>>,
+/// A kind in an emulated account.
+pub(crate) struct Trial<S> {
+    pub(crate) kind: Live<S>,
 }
 
-impl<'a> Driven<'a> {
-    /// The kind.
-    pub(crate) fn new(kind: &'a dyn AnyKind) -> Self {
-        Self { kind, identified: Mutex::default() }
+impl<S: Resource> Trial<S> {
+    pub(crate) fn new(cloud: &Arc<Cloud>) -> Self {
+        Self { kind: Live::new(cloud, Some(REGION)) }
     }
 
-    /// A specification in normal form.
-    pub(crate) fn normal(&self, spec: &Json) -> Json {
-        self.kind.normalize(spec).expect("the specification fits")
+    fn spec(spec: &Json) -> S {
+        S::deserialize(spec).unwrap_or_else(|error| panic!("{}: {error}: {spec}", S::NAME))
     }
 
-    /// Creates it; tells what came of that.
+    /// Creates something; the identifier is said before the answer.
     pub(crate) async fn try_create(&self, spec: &Json, tags: &Tags) -> Result<Observed, KindError> {
-        let note = |id: &str| self.identified.lock().expect("nobody panicked").push(id.to_owned());
-        self.kind.create(&self.normal(spec), tags, &note).await
+        let said = Mutex::new(Vec::new());
+        let on_identifier = |id: &str| said.lock().unwrap().push(id.to_owned());
+        let created = self.kind.create(&Self::spec(spec), tags, &on_identifier).await?;
+        assert_eq!(*said.lock().unwrap(), [created.id.clone()], "{}", S::NAME);
+        Ok(created)
     }
 
-    /// Creates it and waits until it is ready; asserts that it then is what was asked for.
+    /// Creates something as an engine would: again, for as long as AWS has not got round to showing what it is about.
+    pub(crate) async fn persists(&self, spec: &Json, tags: &Tags) -> Observed {
+        let mut ids = Vec::new();
+        for _ in 0..1000 {
+            let said = Mutex::new(Vec::new());
+            let on_identifier = |id: &str| said.lock().unwrap().push(id.to_owned());
+            let created = self.kind.create(&Self::spec(spec), tags, &on_identifier).await;
+            ids.extend(said.into_inner().unwrap());
+            match created {
+                Ok(created) => {
+                    ids.dedup();
+                    assert_eq!(ids, [created.id.clone()], "{}", S::NAME);
+                    return created;
+                }
+                Err(error) if error.class == ErrorClass::Terminal => panic!("{}: {}", S::NAME, error.message),
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+        panic!("{}: its creation does not come to an end", S::NAME);
+    }
+
     pub(crate) async fn create(&self, spec: &Json, tags: &Tags) -> Observed {
-        let made = self.try_create(spec, tags).await.unwrap_or_else(|error| panic!("{}: {error}", self.kind.name()));
-        assert_eq!(self.identified.lock().expect("nobody panicked").last(), Some(&made.id), "the identifier is told");
-        let ready = self.ready(&made.id).await;
-        self.is(&ready, spec, tags);
-        ready
+        self.try_create(spec, tags).await.unwrap_or_else(|error| panic!("{}: {}", S::NAME, error.message))
     }
 
-    /// Updates it and waits until it is ready; asserts that it then is what was asked for.
-    pub(crate) async fn update(&self, id: &str, before: &Json, after: &Json, tags: &Tags) -> Observed {
-        let (before, after) = (self.normal(before), self.normal(after));
-        let update = self.kind.update(id, Some(&before), &after, tags).await;
-        let updated = update.unwrap_or_else(|error| panic!("{}: {error}", self.kind.name()));
-        assert_eq!(updated.id, id);
-        let ready = self.ready(id).await;
-        self.is(&ready, &after, tags);
-        ready
-    }
-
-    /// What there is.
     pub(crate) async fn read(&self, id: &str) -> Option<Observed> {
-        self.kind.read(id).await.unwrap_or_else(|error| panic!("{}: {error}", self.kind.name()))
+        self.kind.read(id).await.unwrap_or_else(|error| panic!("{}: {}", S::NAME, error.message))
     }
 
-    /// Waits until it is ready.
+    /// What it is once it can be used.
     pub(crate) async fn ready(&self, id: &str) -> Observed {
-        let start = Instant::now();
-        loop {
-            let seen = self.read(id).await.unwrap_or_else(|| panic!("{id} is not there"));
+        for _ in 0..1000 {
+            let seen = self.read(id).await.unwrap_or_else(|| panic!("{}: {id} is not there", S::NAME));
             match &seen.readiness {
                 Readiness::Ready => return seen,
-                Readiness::Waiting(_) if start.elapsed() < PATIENCE => {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                other => panic!("{id}: {other:?}"),
+                Readiness::Failed(why) => panic!("{}: {id} has failed: {why}", S::NAME),
+                Readiness::Waiting(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
+        panic!("{}: {id} does not become ready", S::NAME);
     }
 
-    /// The identifiers of all that the deployment has of this kind.
-    pub(crate) async fn list(&self) -> Vec<String> {
-        let listed = self.kind.list(&Deployment(DEPLOYMENT.to_owned())).await;
-        let listed = listed.unwrap_or_else(|error| panic!("{}: {error}", self.kind.name()));
-        listed.into_iter().map(|seen| seen.id).collect()
-    }
-
-    /// Deletes it, twice, and waits until it is gone.
-    pub(crate) async fn delete(&self, id: &str) {
-        for _ in 0..2 {
-            self.kind.delete(id).await.unwrap_or_else(|error| panic!("{}: {error}", self.kind.name()));
+    /// Checks that a plan would find nothing to change and nobody else's tags.
+    pub(crate) fn as_asked(seen: &Observed, spec: &Json, tags: &Tags) {
+        let normal = serde_json::to_value(Self::spec(spec)).unwrap();
+        for (field, value) in &seen.spec {
+            assert_eq!(Some(value), normal.get(field), "{} {}: {field}", S::NAME, seen.id);
         }
-        let start = Instant::now();
-        while self.read(id).await.is_some() {
-            assert!(start.elapsed() < PATIENCE, "{id} does not go");
+        assert_eq!(seen.tags.as_ref(), Some(tags), "{} {}", S::NAME, seen.id);
+        for output in S::OUTPUTS {
+            assert!(seen.outputs.contains_key(*output), "{} {}: {output}", S::NAME, seen.id);
+        }
+    }
+
+    /// Makes something, as often as it may be repeated; what is there is what was asked for, and is found by its tags.
+    pub(crate) async fn makes(&self, spec: &Json, tags: &Tags) -> Observed {
+        let created = self.create(spec, tags).await;
+        if S::RECOVERY == Recovery::Token {
+            assert_eq!(self.create(spec, tags).await.id, created.id, "{}", S::NAME);
+        }
+        let seen = self.ready(&created.id).await;
+        Self::as_asked(&seen, spec, tags);
+        let found = self.kind.list(&tags.deployment).await.unwrap();
+        let found: Vec<&Observed> = found.iter().filter(|found| found.id == seen.id).collect();
+        assert_eq!(found, [&seen], "{}", S::NAME);
+        let nobody = Deployment("nobody".to_owned());
+        assert_eq!(self.kind.list(&nobody).await.unwrap(), [], "{}", S::NAME);
+        seen
+    }
+
+    /// Changes something, twice; it is then what was asked for.
+    pub(crate) async fn changes(&self, id: &str, before: &Json, after: &Json, tags: &Tags) -> Observed {
+        let (before, wanted) = (Self::spec(before), Self::spec(after));
+        for before in [Some(&before), None] {
+            let changed = self.kind.update(id, before, &wanted, tags).await;
+            let changed = changed.unwrap_or_else(|error| panic!("{}: {}", S::NAME, error.message));
+            assert_eq!(changed.id, id, "{}", S::NAME);
+            Self::as_asked(&self.ready(id).await, after, tags);
+        }
+        self.ready(id).await
+    }
+
+    /// Deletes something, and once more; it is then gone.
+    pub(crate) async fn deletes(&self, id: &str) {
+        let delete = async || {
+            let gone = self.kind.delete(id).await;
+            gone.unwrap_or_else(|error| panic!("{}: {}", S::NAME, error.message));
+        };
+        delete().await;
+        for _ in 0..1000 {
+            if self.read(id).await.is_none() {
+                delete().await;
+                return assert_eq!(self.kind.read_many(&[id.to_owned()]).await.unwrap(), [None]);
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        self.kind.delete(id).await.unwrap_or_else(|error| panic!("{}: {error}", self.kind.name()));
-        assert!(!self.list().await.contains(&id.to_owned()), "{id} is gone and listed");
+        panic!("{}: {id} does not go", S::NAME);
     }
-
-    /// The whole life of one: created, created again by the same operation, moved, changed to each of `changes`, deleted.
-    pub(crate) async fn live(&self, spec: &Json, changes: &[Json]) {
-        let name = self.kind.name();
-        let born = tags("pool.thing[0]", "op1");
-        let made = self.create(spec, &born).await;
-        for output in self.kind.outputs() {
-            assert!(made.outputs.get(*output).is_some_and(|value| !value.is_null()), "{name}: no output {output}");
-        }
-        if self.kind.recovery() == Recovery::Token {
-            assert_eq!(self.create(spec, &born).await.id, made.id, "{name}: the same operation makes the same");
-        }
-        assert_eq!(self.list().await, [made.id.clone()]);
-        let moved = tags("other.thing", "op1");
-        let before = self.read(&made.id).await;
-        let after = self.update(&made.id, spec, spec, &moved).await;
-        assert_eq!(before.map(|seen| seen.outputs), Some(after.outputs), "{name}: moving it changes nothing else");
-        let mut before = spec.clone();
-        for change in changes {
-            let mut after = before.clone();
-            for (field, value) in change.as_object().expect("a change is an object") {
-                after[field.as_str()] = value.clone();
-            }
-            self.update(&made.id, &before, &after, &moved).await;
-            before = after;
-        }
-        self.delete(&made.id).await;
-    }
-
-    /// Asserts that what is there is what was asked for.
-    fn is(&self, seen: &Observed, spec: &Json, tags: &Tags) {
-        let spec = self.normal(spec);
-        for (field, value) in &seen.spec {
-            assert_eq!(Some(value), spec.get(field), "{}: {field} of {}", self.kind.name(), seen.id);
-        }
-        assert_eq!(seen.tags.as_ref(), Some(tags), "{}: {}", self.kind.name(), seen.id);
-        assert!(seen.spec.contains_key("tags"), "tags can always be read");
-    }
-}
-
-/// The fields that were read back, so that a test can say which ones must be.
-pub(crate) fn fields(seen: &Observed) -> Json {
-    json!(seen.spec.keys().collect::<Vec<_>>())
 }
