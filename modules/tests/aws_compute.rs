@@ -114,14 +114,21 @@ async fn an_instance_profile_holds_one_role() {
     roles.deletes("dep-two").await;
 }
 
+const ISSUER: &str = "https://oidc.eks.us-west-2.amazonaws.com/id/ABC";
+
 #[tokio::test]
 async fn an_issuer_is_trusted() {
     let emulator = Emulator::start();
     let trial = Trial::<oidc_provider::Spec>::new(&emulator.cloud());
-    let provider = json!({ "url": "https://oidc.eks.us-west-2.amazonaws.com/id/ABC" });
-    let changes =
-        [json!({ "clients": ["other", "sts.amazonaws.com"] }), json!({ "clients": ["other"], "tags": { "a": "b" } })];
-    live(&trial, "op1", &provider, &changes).await;
+    live(&trial, "op1", &json!({ "url": ISSUER }), &[json!({ "tags": { "a": "b" } })]).await;
+}
+
+#[tokio::test]
+async fn an_issuer_is_trusted_for_the_clients_that_are_listed() {
+    let emulator = Emulator::start();
+    let trial = Trial::<oidc_provider::Spec>::new(&emulator.cloud());
+    let changes = [json!({ "clients": ["other", "sts.amazonaws.com"] }), json!({ "clients": ["other"] })];
+    live(&trial, "op1", &json!({ "url": ISSUER }), &changes).await;
 }
 
 fn template(name: &str) -> Json {
@@ -300,7 +307,7 @@ async fn an_instance_is_started_by_itself_or_from_a_template() {
         json!({ "subnet": subnet, "instance_type": "c6i.large", "image": IMAGE, "disk_gib": 20, "user_data": "x" });
     live(&trial, "op1", &plain, &[json!({ "tags": { "Name": "n" } })]).await;
     let templates = Trial::<launch_template::Spec>::new(&cloud);
-    let wide = templates.makes(&template("dep-wide"), &tags("wide.template", "op0")).await;
+    let wide = templates.makes(&template("dep-wide"), &tags("wide.template", "op9")).await;
     let from = json!({ "subnet": subnet, "launch_template": wide.id, "launch_template_version": "1" });
     live(&trial, "op3", &from, &[json!({ "tags": { "Name": "n" } })]).await;
     // Those of a group carry the tags of its template, and are the group's.

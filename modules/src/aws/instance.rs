@@ -10,7 +10,7 @@ use super::ec2::{FILTER_VALUES, PAGE, born_with, disown, filter, of_deployment, 
 use super::error::Answer;
 use super::launch_template::version;
 use super::resource::{EC2_VISIBILITY, Resource, Seen, in_order, shown};
-use super::template::root_device;
+use super::template::{Shape, root_device};
 use super::{price, tags};
 use crate::planned::Planned;
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
@@ -124,11 +124,13 @@ impl Resource for Spec {
     ) -> Result<Observed, KindError> {
         const CALL: &str = "ec2:RunInstances";
         let call = cloud.ec2().await.run_instances().client_token(&tags.operation.0).min_count(1).max_count(1);
+        let shape = self.shape(cloud).await?;
+        let own = self.own(shape.as_ref());
         let call = [ResourceType::Instance, ResourceType::Volume]
             .into_iter()
-            .fold(call, |call, what| call.tag_specifications(born_with(what, tags, &self.tags)));
+            .fold(call, |call, what| call.tag_specifications(born_with(what, tags, &own)));
         let call = match &self.launch_template {
-            Some(template) => self.from_template(cloud, call, template).await?,
+            Some(template) => self.from_template(call, template, shape),
             None => self.plain(cloud, call).await?,
         };
         let made = call.send().await.of(cloud, CALL)?.instances.unwrap_or_default().pop();
@@ -144,7 +146,8 @@ impl Resource for Spec {
         _before: Option<&Self>,
         tags: &engine::Tags,
     ) -> Result<Observed, KindError> {
-        retag(cloud, id, tags, &self.tags).await?;
+        let shape = self.shape(cloud).await?;
+        retag(cloud, id, tags, &self.own(shape.as_ref())).await?;
         shown(id, Self::read_many(cloud, &[id.to_owned()]).await?)
     }
 
@@ -166,20 +169,36 @@ impl Resource for Spec {
 }
 
 impl Spec {
-    async fn from_template(
+    fn number(&self) -> &str {
+        self.launch_template_version.as_deref().unwrap_or("$Default")
+    }
+
+    /// What its template says.
+    async fn shape(&self, cloud: &Cloud) -> Result<Option<Shape>, KindError> {
+        let Some(template) = &self.launch_template else { return Ok(None) };
+        Ok(version(cloud, template, self.number()).await?.map(|(_, shape)| shape))
+    }
+
+    /// Its own tags and those that its template gives it.
+    fn own(&self, shape: Option<&Shape>) -> Tags {
+        let mut own = shape.map(|shape| shape.tags.clone()).unwrap_or_default();
+        own.extend(self.tags.clone());
+        own
+    }
+
+    fn from_template(
         &self,
-        cloud: &Cloud,
         call: RunInstancesFluentBuilder,
         id: &str,
-    ) -> Result<RunInstancesFluentBuilder, KindError> {
-        let number = self.launch_template_version.as_deref().unwrap_or("$Default");
-        let template = LaunchTemplateSpecification::builder().launch_template_id(id).version(number).build();
-        let interfaces = version(cloud, id, number).await?.map(|(_, shape)| shape.within(&self.subnet));
+        shape: Option<Shape>,
+    ) -> RunInstancesFluentBuilder {
+        let template = LaunchTemplateSpecification::builder().launch_template_id(id).version(self.number()).build();
         let call = call.launch_template(template);
-        Ok(match interfaces.filter(|interfaces| !interfaces.is_empty()) {
-            Some(interfaces) => call.set_network_interfaces(Some(interfaces)),
-            None => call.subnet_id(&self.subnet),
-        })
+        let interfaces = shape.map(|shape| shape.within(&self.subnet)).unwrap_or_default();
+        if interfaces.is_empty() {
+            return call.subnet_id(&self.subnet);
+        }
+        call.set_network_interfaces(Some(interfaces))
     }
 
     async fn plain(
@@ -267,7 +286,12 @@ fn observed(instance: Instance) -> Option<Observed> {
         .gives("private_ip", instance.private_ip_address)
         .gives("private_name", instance.private_dns_name)
         .readiness(readiness);
-    Some(seen.done())
+    let mut observed = seen.done();
+    if !plain {
+        // Some of them are its template's, and nothing tells which.
+        observed.spec.remove("tags");
+    }
+    Some(observed)
 }
 
 #[cfg(test)]
