@@ -104,6 +104,8 @@ impl Resource for Spec {
         "autoscaling:DeleteTags",
         "ec2:DescribeInstances",
         "ec2:RunInstances",
+        // For images that a parameter of AWS names.
+        "ssm:GetParameters",
         "ec2:CreateTags",
         "iam:PassRole",
         "iam:CreateServiceLinkedRole",

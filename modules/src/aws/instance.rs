@@ -106,6 +106,8 @@ impl Resource for Spec {
         "ec2:TerminateInstances",
         "ec2:DescribeLaunchTemplateVersions",
         "ec2:DescribeImages",
+        // For images that a parameter of AWS names.
+        "ssm:GetParameters",
         "ec2:DescribeTags",
         "ec2:CreateTags",
         "ec2:DeleteTags",

@@ -161,6 +161,8 @@ impl Resource for Spec {
         "ec2:DescribeLaunchTemplateVersions",
         "ec2:DeleteLaunchTemplate",
         "ec2:DescribeImages",
+        // For images that a parameter of AWS names.
+        "ssm:GetParameters",
         "ec2:DescribeTags",
         "ec2:CreateTags",
         "ec2:DeleteTags",
