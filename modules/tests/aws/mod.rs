@@ -65,19 +65,24 @@ impl Emulator {
 
     /// A request of somebody else to EC2, as its query protocol writes it; the answer's element of that name.
     pub(crate) fn ec2(&self, query: &str, element: &str) -> String {
+        let answer = self.query("ec2", &format!("{query}&Version=2016-11-15"));
+        let value = answer.split_once(&format!("<{element}>")).and_then(|(_, rest)| rest.split_once('<'));
+        value.unwrap_or_else(|| panic!("{query}: {answer}")).0.to_owned()
+    }
+
+    /// A request of somebody else to a service with the query protocol; the answer.
+    pub(crate) fn query(&self, service: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let credential = format!("AWS4-HMAC-SHA256 Credential=other/20260101/{REGION}/ec2/aws4_request");
-        let body = format!("{query}&Version=2016-11-15");
+        let credential = format!("AWS4-HMAC-SHA256 Credential=other/20260101/{REGION}/{service}/aws4_request");
         let head = format!(
-            "POST / HTTP/1.1\r\nHost: ec2.{REGION}.amazonaws.com\r\nConnection: close\r\n\
+            "POST / HTTP/1.1\r\nHost: {service}.{REGION}.amazonaws.com\r\nConnection: close\r\n\
              Content-Type: application/x-www-form-urlencoded\r\n\
              Authorization: {credential}, SignedHeaders=host, Signature=0\r\n"
         );
         write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        let value = answer.split_once(&format!("<{element}>")).and_then(|(_, rest)| rest.split_once('<'));
-        value.unwrap_or_else(|| panic!("{query}: {answer}")).0.to_owned()
+        answer
     }
 
     /// How many requests there were since the last time that this was asked, by action.

@@ -211,3 +211,17 @@ def deletion_status(call):
     if call.get("DeletionTaskId") not in call.world.table("linked-deletions"):
         raise Fault("NoSuchEntity", "The task does not exist.", 404)
     return {"Status": "SUCCEEDED"}
+
+
+@app.handles("iam", "AddClientIDToOpenIDConnectProvider", "RemoveClientIDFromOpenIDConnectProvider")
+def clients_of_issuer(call):
+    """https://docs.aws.amazon.com/IAM/latest/APIReference/API_AddClientIDToOpenIDConnectProvider.html: adding what is there
+    and taking away what is not are no errors. moto has neither."""
+    one = call.world.iam.open_id_providers.get(call.get("OpenIDConnectProviderArn"))
+    if one is None:
+        raise Fault("NoSuchEntity", f"OpenIDConnect Provider not found for arn {call.get('OpenIDConnectProviderArn')}", 404)
+    client = call.get("ClientID")
+    one.client_id_list = [held for held in one.client_id_list or [] if held != client]
+    if call.action.startswith("Add"):
+        one.client_id_list.append(client)
+    return {}
