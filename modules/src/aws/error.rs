@@ -9,9 +9,11 @@
 //! `InsufficientReservedInstanceCapacity` speaks of Reserved Instances, not of capacity reservations.
 
 use super::cloud::Cloud;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::config::http::HttpResponse;
-use aws_sdk_ec2::error::{BuildError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::error::{BuildError, ProvideErrorMetadata, SdkError};
 use forge_engine::kind::{ErrorClass, KindError};
+use std::error::Error;
 
 /// Slow down.
 const THROTTLED: &[&str] = &[
@@ -47,6 +49,7 @@ const TRANSIENT: &[&str] = &[
     "ConditionalRequestConflict",
     "OperationAborted",
     "ConcurrentModification",
+    "ResourceContention",
 ];
 
 /// No capacity here and now.
@@ -107,7 +110,11 @@ const IN_USE: &[&str] = &[
     "InvalidIPAddress.InUse",
     "BucketNotEmpty",
     "ScalingActivityInProgress",
+    "EntityTemporarilyUnmodifiable",
 ];
+
+/// What a call was given a moment ago is past its time. Nothing was bought: the next try chooses anew.
+const STALE: &[&str] = &["InvalidCapacityBlockOfferingIdExpired", "InvalidCapacityBlockOfferingIdNotFound"];
 
 /// There is no such thing, said in another way than `…NotFound…`.
 const ABSENT: &[&str] = &[
@@ -232,6 +239,10 @@ pub(super) fn classify(call: &str, code: &str, message: &str, status: Option<u16
         };
         return (ErrorClass::Capacity, Some(help.to_owned()));
     }
+    if is(STALE) {
+        let help = "What was chosen is not there any more: it is chosen anew when this is tried again.";
+        return (ErrorClass::NotYetVisible, Some(help.to_owned()));
+    }
     if code == "InvalidCapacityReservationState.PendingActivation" {
         let help = "The capacity block has not begun yet; it begins at the time that `forge plan` shows.";
         return (ErrorClass::NotYetVisible, Some(help.to_owned()));
@@ -296,7 +307,7 @@ pub(super) trait Answer<T> {
 
 impl<T, E> Answer<T> for Result<T, SdkError<E, HttpResponse>>
 where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     fn of(self, cloud: &Cloud, call: &'static str) -> Result<T, KindError> {
         self.map_err(|error| failed(cloud, call, error))
@@ -321,7 +332,7 @@ where
 
 fn failed<E>(cloud: &Cloud, call: &'static str, error: SdkError<E, HttpResponse>) -> KindError
 where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     let status = error.raw_response().map(|response| response.status().as_u16());
     match (error.code(), &error) {
@@ -332,21 +343,52 @@ where
         }
         // Neither a request that was never sent nor one without an answer has a code.
         (None, SdkError::ConstructionFailure(_)) => {
-            KindError::caused(format!("{call} cannot be asked"), Chain(DisplayErrorContext(&error).to_string()))
+            KindError::caused(format!("{call} cannot be asked"), Chain(chain(&error)))
         }
-        (None, _) => {
-            let text = DisplayErrorContext(&error).to_string();
-            if text.contains("CredentialsNotLoaded") || text.contains("no providers in chain provided credentials") {
-                return KindError::terminal(format!("{call}: there are no AWS credentials"))
-                    .help("Set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`.");
+        (None, _) => match without_credentials(&error) {
+            Some(why) => {
+                KindError::caused(format!("{call}: there are no AWS credentials"), Chain(why)).help(CREDENTIALS)
             }
-            let message = match status {
-                Some(status) => format!("{call}: an answer of HTTP {status} that cannot be understood"),
-                None => format!("{call}: no answer"),
-            };
-            KindError { class: ErrorClass::Transient, message, help: None, source: Some(Box::new(Chain(text))) }
+            None => {
+                let message = match status {
+                    Some(status) => format!("{call}: an answer of HTTP {status} that cannot be understood"),
+                    None => format!("{call}: no answer"),
+                };
+                let source = Some(Box::new(Chain(chain(&error))) as _);
+                KindError { class: ErrorClass::Transient, message, help: None, source }
+            }
+        },
+    }
+}
+
+/// What to do without credentials.
+pub(super) const CREDENTIALS: &str = "Run `aws sso login`, name a profile (`aws: { profile: … }` in the blueprint, or AWS_PROFILE), or set \
+     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.";
+
+/// Why there are no credentials, when it is for that that a call failed.
+pub(super) fn without_credentials(error: &(dyn Error + 'static)) -> Option<String> {
+    causes(error).find_map(|error| error.downcast_ref::<CredentialsError>()).map(|error| chain(error))
+}
+
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}
+
+/// An error and its causes in one line, none of them twice.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for error in causes(error) {
+        let text = error.to_string();
+        if texts.iter().all(|earlier| !earlier.contains(&text)) {
+            texts.push(text);
         }
     }
+    texts.join(": ")
 }
 
 /// A request that lacks what it must have; none of the kinds makes one.
@@ -358,3 +400,26 @@ pub(super) fn unbuilt(error: BuildError) -> KindError {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Chain(String);
+
+#[cfg(test)]
+mod capacity_tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_capacity_have_their_class() {
+        for (call, code, class) in [
+            ("ec2:PurchaseCapacityBlock", "InvalidCapacityBlockOfferingIdExpired", ErrorClass::NotYetVisible),
+            ("ec2:PurchaseCapacityBlock", "InvalidCapacityBlockOfferingIdNotFound", ErrorClass::NotYetVisible),
+            ("ec2:RunInstances", "InvalidCapacityReservationState.PendingActivation", ErrorClass::NotYetVisible),
+            ("ec2:CreateCapacityReservation", "InsufficientInstanceCapacity", ErrorClass::Capacity),
+            ("ec2:CreateCapacityReservation", "InstanceLimitExceeded", ErrorClass::Terminal),
+            ("iam:CreateRole", "EntityTemporarilyUnmodifiable", ErrorClass::NotYetVisible),
+            ("iam:AttachRolePolicy", "LimitExceeded", ErrorClass::Terminal),
+            ("iam:CreateRole", "ConcurrentModification", ErrorClass::Transient),
+            ("autoscaling:UpdateAutoScalingGroup", "ResourceContention", ErrorClass::Transient),
+            ("autoscaling:DeleteAutoScalingGroup", "ScalingActivityInProgress", ErrorClass::NotYetVisible),
+        ] {
+            assert_eq!(classify(call, code, "", None).0, class, "{code}");
+        }
+    }
+}

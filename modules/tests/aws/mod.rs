@@ -8,7 +8,6 @@
 use forge_engine::address::{Address, Deployment, OperationId};
 use forge_engine::kind::{ErrorClass, Kind, KindError, Observed, Readiness, Recovery, Tags};
 use forge_modules::aws::{Cloud, Live, Resource};
-use serde::Deserialize;
 use serde_json::Value as Json;
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,10 +17,10 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-pub const REGION: &str = "us-west-2";
+pub(crate) const REGION: &str = "us-west-2";
 
 /// An emulated AWS of its own.
-pub struct Emulator {
+pub(crate) struct Emulator {
     process: Child,
     /// It ends when this is closed, however the test ends.
     _stdin: Option<ChildStdin>,
@@ -29,7 +28,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let from = |name: &str, otherwise: PathBuf| env::var_os(name).map_or(otherwise, PathBuf::from);
         let own = root.join(".venv/bin/python3");
@@ -47,16 +46,16 @@ impl Emulator {
         Self { _stdin: process.stdin.take(), process, port }
     }
 
-    pub fn cloud(&self) -> Arc<Cloud> {
+    pub(crate) fn cloud(&self) -> Arc<Cloud> {
         self.cloud_in(REGION)
     }
 
-    pub fn cloud_in(&self, region: &str) -> Arc<Cloud> {
+    pub(crate) fn cloud_in(&self, region: &str) -> Arc<Cloud> {
         Cloud::at(region, &format!("http://127.0.0.1:{}", self.port))
     }
 
     /// A request to the emulator itself.
-    pub fn ask(&self, method: &str, what: &str, body: &Json) -> Json {
+    pub(crate) fn ask(&self, method: &str, what: &str, body: &Json) -> Json {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let length = body.len();
@@ -69,12 +68,12 @@ impl Emulator {
     }
 
     /// A request of somebody else to EC2, as its query protocol writes it; the answer's element of that name.
-    pub fn ec2(&self, query: &str, element: &str) -> String {
+    pub(crate) fn ec2(&self, query: &str, element: &str) -> String {
         self.query("ec2", &format!("ec2.{REGION}"), &format!("{query}&Version=2016-11-15"), element)
     }
 
     /// The same to IAM.
-    pub fn iam(&self, query: &str, element: &str) -> String {
+    pub(crate) fn iam(&self, query: &str, element: &str) -> String {
         self.query("iam", "iam", &format!("{query}&Version=2010-05-08"), element)
     }
 
@@ -86,7 +85,7 @@ impl Emulator {
     }
 
     /// A request of somebody else to S3.
-    pub fn s3(&self, method: &str, path: &str, body: &str) -> String {
+    pub(crate) fn s3(&self, method: &str, path: &str, body: &str) -> String {
         self.send(method, path, "s3", &format!("s3.{REGION}.amazonaws.com"), "", body)
     }
 
@@ -104,7 +103,7 @@ impl Emulator {
     }
 
     /// How many requests there were since the last time that this was asked, by action.
-    pub fn requests(&self, service: &str) -> Vec<(String, u64)> {
+    pub(crate) fn requests(&self, service: &str) -> Vec<(String, u64)> {
         let counts = self.ask("GET", "counts", &Json::Null);
         self.ask("DELETE", "counts", &Json::Null);
         let of_service = counts[service].as_object().cloned().unwrap_or_default();
@@ -119,23 +118,23 @@ impl Drop for Emulator {
     }
 }
 
-pub fn deployment() -> Deployment {
+pub(crate) fn deployment() -> Deployment {
     Deployment("trial".to_owned())
 }
 
 /// The tags of what stands at an address.
-pub fn tags(address: &str, operation: &str) -> Tags {
+pub(crate) fn tags(address: &str, operation: &str) -> Tags {
     let operation = OperationId(operation.to_owned());
     Tags { deployment: deployment(), address: Address::new(address), operation }
 }
 
 /// A kind in an emulated account.
-pub struct Trial<S> {
-    pub kind: Live<S>,
+pub(crate) struct Trial<S> {
+    pub(crate) kind: Live<S>,
 }
 
 impl<S: Resource> Trial<S> {
-    pub fn new(cloud: &Arc<Cloud>) -> Self {
+    pub(crate) fn new(cloud: &Arc<Cloud>) -> Self {
         Self { kind: Live::new(cloud, Some(REGION)) }
     }
 
@@ -144,7 +143,7 @@ impl<S: Resource> Trial<S> {
     }
 
     /// Creates something; the identifier is said before the answer.
-    pub async fn try_create(&self, spec: &Json, tags: &Tags) -> Result<Observed, KindError> {
+    pub(crate) async fn try_create(&self, spec: &Json, tags: &Tags) -> Result<Observed, KindError> {
         let said = Mutex::new(Vec::new());
         let on_identifier = |id: &str| said.lock().unwrap().push(id.to_owned());
         let created = self.kind.create(&Self::spec(spec), tags, &on_identifier).await?;
@@ -153,7 +152,7 @@ impl<S: Resource> Trial<S> {
     }
 
     /// Creates something as an engine would: again, for as long as AWS has not got round to showing what it is about.
-    pub async fn persists(&self, spec: &Json, tags: &Tags) -> Observed {
+    pub(crate) async fn persists(&self, spec: &Json, tags: &Tags) -> Observed {
         let mut ids = Vec::new();
         for _ in 0..1000 {
             let said = Mutex::new(Vec::new());
@@ -173,16 +172,16 @@ impl<S: Resource> Trial<S> {
         panic!("{}: its creation does not come to an end", S::NAME);
     }
 
-    pub async fn create(&self, spec: &Json, tags: &Tags) -> Observed {
+    pub(crate) async fn create(&self, spec: &Json, tags: &Tags) -> Observed {
         self.try_create(spec, tags).await.unwrap_or_else(|error| panic!("{}: {}", S::NAME, error.message))
     }
 
-    pub async fn read(&self, id: &str) -> Option<Observed> {
+    pub(crate) async fn read(&self, id: &str) -> Option<Observed> {
         self.kind.read(id).await.unwrap_or_else(|error| panic!("{}: {}", S::NAME, error.message))
     }
 
     /// What it is once it can be used.
-    pub async fn ready(&self, id: &str) -> Observed {
+    pub(crate) async fn ready(&self, id: &str) -> Observed {
         for _ in 0..1000 {
             let seen = self.read(id).await.unwrap_or_else(|| panic!("{}: {id} is not there", S::NAME));
             match &seen.readiness {
@@ -195,7 +194,7 @@ impl<S: Resource> Trial<S> {
     }
 
     /// Checks that a plan would find nothing to change and nobody else's tags.
-    pub fn as_asked(seen: &Observed, spec: &Json, tags: &Tags) {
+    pub(crate) fn as_asked(seen: &Observed, spec: &Json, tags: &Tags) {
         let normal = serde_json::to_value(Self::spec(spec)).unwrap();
         for (field, value) in &seen.spec {
             assert_eq!(Some(value), normal.get(field), "{} {}: {field}", S::NAME, seen.id);
@@ -207,7 +206,7 @@ impl<S: Resource> Trial<S> {
     }
 
     /// Makes something, as often as it may be repeated; what is there is what was asked for, and is found by its tags.
-    pub async fn makes(&self, spec: &Json, tags: &Tags) -> Observed {
+    pub(crate) async fn makes(&self, spec: &Json, tags: &Tags) -> Observed {
         let created = self.create(spec, tags).await;
         if S::RECOVERY == Recovery::Token {
             assert_eq!(self.create(spec, tags).await.id, created.id, "{}", S::NAME);
@@ -223,7 +222,7 @@ impl<S: Resource> Trial<S> {
     }
 
     /// Changes something, twice; it is then what was asked for. What has to wait for another change is asked for again.
-    pub async fn changes(&self, id: &str, before: &Json, after: &Json, tags: &Tags) -> Observed {
+    pub(crate) async fn changes(&self, id: &str, before: &Json, after: &Json, tags: &Tags) -> Observed {
         let (before, wanted) = (Self::spec(before), Self::spec(after));
         for before in [Some(&before), None] {
             let mut tries = 0..1000;
@@ -242,7 +241,7 @@ impl<S: Resource> Trial<S> {
     }
 
     /// Deletes something, and once more; it is then gone.
-    pub async fn deletes(&self, id: &str) {
+    pub(crate) async fn deletes(&self, id: &str) {
         let delete = async || {
             let gone = self.kind.delete(id).await;
             gone.unwrap_or_else(|error| panic!("{}: {}", S::NAME, error.message));
