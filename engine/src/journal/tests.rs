@@ -5,7 +5,7 @@ use crate::sim::clock;
 use crate::state::{Call, Record};
 use futures::future::join_all;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 
 const FILE: &str = file::NAME;
@@ -36,8 +36,8 @@ fn end(n: usize) -> Entry {
     let record = Record {
         kind: "test.thing".to_owned(),
         id: format!("i-{n}"),
-        spec: begin(n).spec.unwrap(),
-        outputs: BTreeMap::new(),
+        spec: begin(n).spec.unwrap().into(),
+        outputs: Arc::default(),
         dependencies: BTreeSet::new(),
         protect: false,
         operation: OperationId(format!("op{n}")),
