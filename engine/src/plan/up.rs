@@ -17,7 +17,7 @@ use crate::sabotage::{Sabotage, broken};
 use crate::state::{Pending, State};
 use crate::value::{Output, Value};
 use serde_json::Value as Json;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What the user may ask of a plan.
@@ -41,7 +41,7 @@ pub fn plan(
     options: &PlanOptions,
 ) -> Result<Plan, Vec<Diagnostic>> {
     let graph = Graph::build(&desired.resources)?;
-    let findings = check_references(desired, kinds);
+    let findings = check_references(desired, &graph, kinds);
     if !findings.is_empty() {
         return Err(findings);
     }
@@ -53,7 +53,8 @@ pub fn plan(
         options,
         things,
         open,
-        known: HashMap::with_capacity(desired.resources.len()),
+        graph: &graph,
+        known: vec![None; desired.resources.len()],
         steps: Vec::with_capacity(desired.resources.len()),
         findings,
         extras: Vec::new(),
@@ -63,7 +64,7 @@ pub fn plan(
     for position in graph.positions() {
         let resource = &desired.resources[position];
         if part.has(&resource.address) {
-            planner.resource(resource);
+            planner.resource(position, resource);
         } else {
             left.extend(planner.things.remove(&resource.address).unwrap_or_default());
             planner.left_out.insert(resource.address.clone());
@@ -104,19 +105,21 @@ fn at(resource: &Resource, finding: Diagnostic) -> Diagnostic {
 }
 
 /// Kinds and outputs that do not exist.
-fn check_references(desired: &Desired, kinds: &Kinds) -> Vec<Diagnostic> {
-    let kind_of: HashMap<&Address, &str> =
-        desired.resources.iter().map(|resource| (&resource.address, resource.kind.as_str())).collect();
+fn check_references(desired: &Desired, graph: &Graph, kinds: &Kinds) -> Vec<Diagnostic> {
+    let kind_of = |address: &Address| kinds.get(&desired.resources[graph.position(address)?].kind);
     let mut findings = Vec::new();
     for resource in &desired.resources {
         if kinds.get(&resource.kind).is_none() {
             findings.push(at(resource, unknown_kind(&resource.address, &resource.kind)));
         }
-        for output in resource.spec.outputs() {
-            let kind = kind_of.get(&output.address).and_then(|name| kinds.get(name));
-            if let Some(kind) = kind
-                && !kind.outputs().contains(&output.name.as_str())
-            {
+        let mut wrong = BTreeSet::new();
+        resource.spec.each_output(&mut |output| {
+            if kind_of(&output.address).is_some_and(|kind| !kind.outputs().contains(&output.name.as_str())) {
+                wrong.insert(output);
+            }
+        });
+        for output in wrong {
+            if let Some(kind) = kind_of(&output.address) {
                 let summary = format!("`{}` has no output `{}`", output.address, output.name);
                 let help = format!("the outputs of {} are: {}", kind.name(), kind.outputs().join(", "));
                 findings.push(at(resource, Diagnostic::error("unknown-output", summary).help(help)));
@@ -141,8 +144,9 @@ struct Planner<'a> {
     options: &'a PlanOptions,
     things: BTreeMap<Address, Vec<Thing<'a>>>,
     open: BTreeMap<Address, Vec<&'a Pending>>,
-    /// The steps of which outputs are known before apply.
-    known: HashMap<&'a Address, usize>,
+    graph: &'a Graph,
+    /// The steps of the desired resources, by the positions of these, as far as there are any by now.
+    known: Vec<Option<usize>>,
     steps: Vec<Step>,
     extras: Vec<Step>,
     findings: Vec<Diagnostic>,
@@ -151,9 +155,9 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn resource(&mut self, resource: &'a Resource) {
+    fn resource(&mut self, position: usize, resource: &Resource) {
         let Some(kind) = self.kinds.get(&resource.kind) else { return };
-        let mut things = self.things.remove(&resource.address).unwrap_or_default();
+        let mut things = self.things.get_mut(&resource.address).map(std::mem::take).unwrap_or_default();
         let main = choose(&things, &resource.kind).map(|position| things.remove(position));
         let lookup = |output: &Output| self.output(output);
         let given = Given::new(&resource.spec, &lookup);
@@ -189,13 +193,13 @@ impl<'a> Planner<'a> {
         if step.action.deletes() && resource.protect {
             self.findings.push(at(resource, protected(&resource.address, step.action)));
         }
-        self.known.insert(&resource.address, self.steps.len());
+        self.known[position] = Some(self.steps.len());
         self.steps.push(step);
     }
 
     /// An output that a dependent can count on before apply.
     fn output(&self, output: &Output) -> Option<&Json> {
-        let step = &self.steps[*self.known.get(&output.address)?];
+        let step = &self.steps[self.known[self.graph.position(&output.address)?]?];
         let stays = match step.action {
             Action::NoOp | Action::Adopt => true,
             // Only its tags change.
