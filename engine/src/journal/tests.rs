@@ -471,7 +471,7 @@ async fn written_in_sleep(bucket: &MemoryBucket) -> (String, Vec<u8>) {
     for n in 0..4 {
         journal.begin(begin(n)).await.unwrap();
     }
-    let last = bucket.objects().into_iter().filter(|(key, _)| key.contains("journal/")).next_back().unwrap();
+    let last = bucket.objects().into_iter().rfind(|(key, _)| key.contains("journal/")).unwrap();
     bucket.set(&last.0, None);
     drop(journal);
     let (lease, journal) = owned(bucket, 2000).await;
