@@ -10,6 +10,13 @@ use forge_modules::aws::{
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
+/// Where what takes AWS minutes takes a moment.
+fn quick() -> Emulator {
+    let emulator = Emulator::start();
+    emulator.ask("POST", "settings", &json!({ "speed": 0.001 }));
+    emulator
+}
+
 fn with(spec: &Json, changes: Json) -> Json {
     let mut spec = spec.clone();
     spec.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
@@ -56,7 +63,7 @@ fn control_plane(emulator: &Emulator, subnets: &[String]) -> Json {
 
 #[tokio::test]
 async fn a_cluster_is_made_changed_and_deleted() {
-    let emulator = Emulator::start();
+    let emulator = quick();
     let cloud = emulator.cloud();
     let subnets = network(&cloud).await;
     let clusters = Trial::<eks_cluster::Spec>::new(&cloud);
@@ -97,7 +104,7 @@ async fn a_cluster_is_made_changed_and_deleted() {
 
 #[tokio::test]
 async fn what_is_in_a_cluster_is_made_changed_and_deleted() {
-    let emulator = Emulator::start();
+    let emulator = quick();
     let cloud = emulator.cloud();
     let subnets = network(&cloud).await;
     let clusters = Trial::<eks_cluster::Spec>::new(&cloud);
@@ -182,7 +189,7 @@ fn nodes(emulator: &Emulator, subnets: &[String]) -> Json {
 
 #[tokio::test]
 async fn nodes_are_made_changed_and_ended() {
-    let emulator = Emulator::start();
+    let emulator = quick();
     let cloud = emulator.cloud();
     let subnets = network(&cloud).await;
     let clusters = Trial::<eks_cluster::Spec>::new(&cloud);
@@ -222,7 +229,7 @@ async fn nodes_are_made_changed_and_ended() {
 
 #[tokio::test]
 async fn lack_of_capacity_is_told_in_the_words_of_aws() {
-    let emulator = Emulator::start();
+    let emulator = quick();
     let cloud = emulator.cloud();
     let subnets = network(&cloud).await;
     let clusters = Trial::<eks_cluster::Spec>::new(&cloud);

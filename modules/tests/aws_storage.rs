@@ -7,6 +7,13 @@ use forge_engine::kind::{ErrorClass, Kind, Readiness};
 use forge_modules::aws::{fsx_association, fsx_lustre, s3_bucket, security_group, subnet, vpc};
 use serde_json::{Value as Json, json};
 
+/// Where what takes AWS minutes takes a moment.
+fn quick() -> Emulator {
+    let emulator = Emulator::start();
+    emulator.ask("POST", "settings", &json!({ "speed": 0.001 }));
+    emulator
+}
+
 fn with(spec: &Json, changes: Json) -> Json {
     let mut spec = spec.clone();
     spec.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
@@ -15,7 +22,7 @@ fn with(spec: &Json, changes: Json) -> Json {
 
 #[tokio::test]
 async fn a_bucket_is_made_changed_and_emptied() {
-    let emulator = Emulator::start();
+    let emulator = quick();
     let buckets = Trial::<s3_bucket::Spec>::new(&emulator.cloud());
     let spec = json!({
         "prefix": "trial-data", "versioning": true, "abort_uploads_days": 2,
@@ -63,7 +70,7 @@ async fn a_bucket_is_made_changed_and_emptied() {
 
 #[tokio::test]
 async fn a_bucket_that_is_there_already_is_left_alone() {
-    let emulator = Emulator::start();
+    let emulator = quick();
     let cloud = emulator.cloud();
     let buckets = Trial::<s3_bucket::Spec>::new(&cloud);
     let spec = json!({ "name": "chosen-by-somebody" });
@@ -85,7 +92,7 @@ async fn a_bucket_that_is_there_already_is_left_alone() {
 /// Where S3 answers as if it had made what is there already.
 #[tokio::test]
 async fn in_us_east_1_a_bucket_that_is_there_is_looked_at_first() {
-    let emulator = Emulator::start();
+    let emulator = quick();
     let buckets = Trial::<s3_bucket::Spec>::new(&emulator.cloud_in("us-east-1"));
     let spec = json!({ "prefix": "trial-data", "tags": { "team": "a" } });
     let name = buckets.makes(&spec, &tags("store.bucket", "o1")).await.id;
@@ -101,7 +108,7 @@ async fn in_us_east_1_a_bucket_that_is_there_is_looked_at_first() {
 
 #[tokio::test]
 async fn a_file_system_is_made_grown_and_linked_to_a_bucket() {
-    let emulator = Emulator::start();
+    let emulator = quick();
     let cloud = emulator.cloud();
     let vpc = Trial::<vpc::Spec>::new(&cloud).makes(&json!({ "cidr": "10.0.0.0/16" }), &tags("net.vpc", "o1")).await.id;
     let subnets = Trial::<subnet::Spec>::new(&cloud);
@@ -163,7 +170,7 @@ async fn a_file_system_is_made_grown_and_linked_to_a_bucket() {
 
 #[tokio::test]
 async fn a_file_system_that_nobody_could_reach_is_refused_in_the_words_of_fsx() {
-    let emulator = Emulator::start();
+    let emulator = quick();
     let cloud = emulator.cloud();
     let vpc = Trial::<vpc::Spec>::new(&cloud).makes(&json!({ "cidr": "10.0.0.0/16" }), &tags("net.vpc", "o1")).await.id;
     let subnet = json!({ "vpc": vpc, "cidr": "10.0.1.0/24", "zone": "us-west-2a" });

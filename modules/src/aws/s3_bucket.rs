@@ -166,12 +166,12 @@ impl Resource for Spec {
         let is_new = self.make(cloud, &name, tags).await? && !is_doubtful;
         if is_new {
             on_identifier(&name);
+            let there = shown(&name, vec![seen(cloud, &name).await?])?;
+            return self.settle(cloud, &name, there).await;
         }
         let there = seen(cloud, &name).await?.ok_or_else(|| tags::hidden_namesake(&what))?;
-        if !is_new {
-            tags::same_creation(&what, there.tags.as_ref(), tags)?;
-            on_identifier(&name);
-        }
+        tags::same_creation(&what, there.tags.as_ref(), tags)?;
+        on_identifier(&name);
         self.settle(cloud, &name, there).await
     }
 
