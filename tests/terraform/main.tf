@@ -430,6 +430,7 @@ resource "aws_eks_node_group" "this" {
 # File system
 
 resource "aws_security_group" "lustre" {
+  count       = var.waits ? 1 : 0
   name        = "train-scratch"
   description = "Lustre between file servers and nodes"
   vpc_id      = aws_vpc.this.id
@@ -465,7 +466,7 @@ resource "aws_fsx_lustre_file_system" "this" {
   data_compression_type       = "LZ4"
   file_system_type_version    = "2.15"
   subnet_ids                  = [aws_subnet.private[0].id]
-  security_group_ids          = [aws_security_group.lustre.id]
+  security_group_ids          = [aws_security_group.lustre[0].id]
   metadata_configuration { mode = "AUTOMATIC" }
   tags = { Name = "train-scratch" }
 }
