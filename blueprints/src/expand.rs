@@ -24,7 +24,7 @@ use crate::uses;
 use crate::vars::{self, Given};
 use crate::yaml::Node;
 use forge_engine::address::{Address, Deployment};
-use forge_engine::diag::{At, Diagnostic, DocumentId, Label, Locate, Severity, has_errors};
+use forge_engine::diag::{At, Diagnostic, DocumentId, Label, Locate, Path, Severity, has_errors};
 use forge_engine::kind::Kinds;
 use forge_engine::resource::Desired;
 use forge_engine::value::Value;
@@ -113,6 +113,8 @@ pub struct Expanded {
     pub desired: Desired,
     /// The outputs of each module, those inside modules included, by its address.
     pub modules: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Where each module of the blueprint stands in it, by name.
+    pub places: BTreeMap<String, At>,
     /// Which modules each module of the blueprint refers to, by name.
     pub edges: BTreeMap<String, BTreeSet<String>>,
     /// The blueprint's modules with everything that they are given.
@@ -155,7 +157,11 @@ pub fn expand(request: &Request<'_>) -> (Sources, Option<Expanded>, Vec<Diagnost
         sources: &sources,
         evaluator: Evaluator::new(),
     };
-    let expanded = expander.run(&mut out);
+    let mut expanded = expander.run(&mut out);
+    if let Some(expanded) = &mut expanded {
+        let at = |name: &String| At::key(document, Path::root().key("modules").key(name));
+        expanded.places = expanded.edges.keys().map(|name| (name.clone(), at(name))).collect();
+    }
     tidy(&mut out, &sources);
     let expanded = expanded.filter(|_| !has_errors(&out));
     (sources, expanded, out)
@@ -305,6 +311,7 @@ impl Expander<'_> {
             },
             modules: built.modules,
             edges: built.edges,
+            places: BTreeMap::new(),
             uses: built.uses,
             jobs,
             notes: built.notes,
