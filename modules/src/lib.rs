@@ -6,6 +6,7 @@
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod host;
+pub mod instance_types;
 pub mod local;
 pub mod planned;
 

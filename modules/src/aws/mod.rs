@@ -31,6 +31,7 @@ pub enum Market {
 
 pub mod bucket;
 mod cloud;
+mod describe_types;
 mod ec2;
 mod error;
 mod price;
