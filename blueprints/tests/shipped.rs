@@ -2,21 +2,12 @@
 
 mod setup;
 
-#[allow(dead_code, missing_docs, unreachable_pub)]
-#[path = "../../modules/src/aws/mod.rs"]
-mod aws;
-#[allow(dead_code, missing_docs, unreachable_pub)]
-#[path = "../../modules/src/host/mod.rs"]
-mod host;
-#[allow(dead_code, missing_docs, unreachable_pub)]
-#[path = "../../modules/src/planned.rs"]
-mod planned;
-
 use forge_blueprints::{Expanded, ModuleSource, Request, Target, yaml};
 use forge_engine::diag::{DocumentId, has_errors};
 use forge_engine::kind::{Effect, Kinds};
 use forge_engine::resource::Resource;
 use forge_engine::value::{Output, Value};
+use forge_modules::{aws, host};
 use serde_json::{Value as Json, json};
 use setup::{MODULES, Outcome, kinds as local_kinds, outcome_of};
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,7 +86,8 @@ fn outcome(text: &str, target: Option<&str>) -> Outcome {
         target,
         modules: &MODULES,
         files: &|path| Err(format!("there is no file {path}")),
-        kinds: &kinds,
+        kinds: &|target, _| kinds(target),
+        facts: &setup::facts(),
     })
 }
 

@@ -156,7 +156,7 @@ impl InstanceType {
     /// The type of that name, if the catalogue has it.
     #[must_use]
     pub fn find(name: &str) -> Option<Self> {
-        lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('\t'))).and_then(read)
+        lines().find(|line| line.split('\t').next() == Some(name)).and_then(read)
     }
 
     /// Every type that the catalogue has, in the order of their names.

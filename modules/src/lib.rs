@@ -3,6 +3,7 @@
 //! A module is a directory with a `module.yaml`; those here are embedded in the binary ([`MODULES`]). Kinds are grouped by
 //! target, one file each: one more kind is a file and a line in its target's `kinds`.
 
+pub mod agent_binary;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod host;
