@@ -39,6 +39,7 @@ modules![
     "node-pool",
     "placement",
     "s3",
+    "startup",
     "trainium-nodes",
     "vpc",
 ];

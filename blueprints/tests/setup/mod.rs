@@ -108,7 +108,7 @@ pub(crate) fn facts() -> Arc<dyn Facts> {
 }
 
 /// The modules that forge ships.
-pub(crate) const MODULES: [ModuleSource<'static>; 10] = [
+pub(crate) const MODULES: [ModuleSource<'static>; 11] = [
     module!("capacity-block"),
     module!("cpu-nodes"),
     module!("eks"),
@@ -117,6 +117,7 @@ pub(crate) const MODULES: [ModuleSource<'static>; 10] = [
     module!("node-pool"),
     module!("placement"),
     module!("s3"),
+    module!("startup"),
     module!("trainium-nodes"),
     module!("vpc"),
 ];
