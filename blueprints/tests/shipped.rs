@@ -7,6 +7,7 @@ use forge_engine::diag::{DocumentId, has_errors};
 use forge_engine::kind::{Effect, Kinds};
 use forge_engine::resource::Resource;
 use forge_engine::value::{Output, Value};
+use forge_modules::instance_types::InstanceType;
 use forge_modules::{aws, host};
 use serde_json::{Value as Json, json};
 use setup::{MODULES, Outcome, kinds as local_kinds, outcome_of};
@@ -198,18 +199,16 @@ fn the_reference_cluster_is_all_of_this() {
 
 #[test]
 fn every_type_with_efa_has_one_interface_for_it_on_each_card_that_can() {
-    let mut in_tables = BTreeSet::new();
-    for module in MODULES.iter().filter(|module| ["gpu-nodes", "trainium-nodes"].contains(&module.name)) {
-        let document = document(module);
-        for (name, facts) in map(&map(&document["data"], "data")["types"], "types") {
-            let efa = map(facts, name)["efa"].to_json().and_then(|efa| efa.as_u64()).expect("a number");
-            // trn2u is taken to be like trn2; no source says so.
-            if efa > 0 && name != "trn2u.48xlarge" {
-                in_tables.insert(name.clone());
-            }
-        }
-    }
-    assert_eq!(in_tables, EFA.iter().map(|(name, ..)| (*name).to_owned()).collect());
+    let known = InstanceType::all().filter(|known| {
+        let ours = known.accelerators.as_ref().is_some_and(|found| ["nvidia", "aws"].contains(&found.vendor.as_str()));
+        // trn2u is taken to be like trn2; no source says so. The others are for other work.
+        let others = ["trn2u.", "g4dn.", "gr6.", "inf1."].iter().any(|family| known.name.starts_with(family));
+        ours && known.network.efa > 0 && !others
+    });
+    assert_eq!(
+        known.map(|known| known.name).collect::<BTreeSet<_>>(),
+        EFA.iter().map(|(name, ..)| (*name).to_owned()).collect()
+    );
 
     for (name, most, first) in EFA {
         let module = if name.starts_with("trn") { "trainium-nodes" } else { "gpu-nodes" };

@@ -62,7 +62,7 @@ fn every_type_with_efa_has_the_interfaces_that_aws_documents() {
 #[test]
 fn every_accelerated_type_with_efa_is_documented() {
     // Types that no module of forge is for.
-    let others = ["g4dn.", "gr6.", "dl1."];
+    let others = ["g4dn.", "gr6.", "inf1.", "dl1."];
     let silent: Vec<String> = InstanceType::all()
         .filter(|known| known.network.efa > 0 && known.accelerators.is_some())
         .map(|known| known.name)

@@ -74,6 +74,10 @@ impl Resource for Spec {
         Ok(in_order(ids, found))
     }
 
+    fn identity(&self) -> Option<String> {
+        Some(self.id())
+    }
+
     async fn create(&self, cloud: &Cloud, _tags: &engine::Tags, on_identifier: OnIdentifier<'_>) -> Result<Observed, KindError> {
         let path = agent_binary::find(self.architecture).ok_or_else(|| absent(self.architecture))?;
         let body = ByteStream::from_path(&path).await.map_err(|error| unreadable(&path, error))?;

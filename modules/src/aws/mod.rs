@@ -77,6 +77,7 @@ macro_rules! kinds {
 
 kinds! {
     live: [
+        agent_package,
         elastic_ip,
         internet_gateway,
         nat_gateway,
