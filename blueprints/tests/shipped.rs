@@ -242,6 +242,73 @@ fn every_type_with_efa_has_one_interface_for_it_on_each_card_that_can() {
     }
 }
 
+#[test]
+fn nodes_have_more_addresses_for_more_bandwidth_when_that_is_said() {
+    let nodes = "  n: { use: gpu-nodes, with: { instance_type: p5.48xlarge, count: 2, interfaces: most-bandwidth } }\n";
+    let expanded = good(&with("aws", nodes), "aws");
+    let [template] = of_kind(&expanded, "aws.launch_template")[..] else { panic!("one template") };
+    let others = (1..32).collect::<Vec<_>>();
+    let wanted = json!([
+        { "cards": [0], "device": 0, "carries": "ip" },
+        { "cards": [0], "device": 1, "carries": "efa-only" },
+        { "cards": others, "device": 0, "carries": "efa-only" },
+        { "cards": [4, 8, 12, 16, 20, 24, 28], "device": 1, "carries": "ip" },
+    ]);
+    assert_eq!(spec(template, Target::Aws)["interfaces"], wanted);
+}
+
+#[test]
+fn images_are_those_of_the_instance_type() {
+    let image = |module: &str, instance_type: &str| {
+        let nodes = format!("  n: {{ use: {module}, with: {{ instance_type: {instance_type}, count: 1 }} }}\n");
+        let plain = good(&with("aws", &nodes), "aws");
+        let [template] = of_kind(&plain, "aws.launch_template")[..] else { panic!("one template") };
+        let outside = spec(template, Target::Aws)["image"].as_str().expect("text").to_owned();
+        let cluster = "  c: { use: eks, with: { network: \"${network}\" } }\n";
+        let nodes = nodes.replace("count: 1", "count: 1, cluster: \"${c}\"");
+        let inside = good(&with("aws", &format!("{cluster}{nodes}")), "aws");
+        let [group] = of_kind(&inside, "aws.eks_nodegroup")[..] else { panic!("one group") };
+        (
+            spec(group, Target::Aws)["ami"].as_str().expect("text").to_owned(),
+            outside.replace("resolve:ssm:/aws/service/", ""),
+        )
+    };
+    for (module, instance_type, eks, parameter) in [
+        (
+            "cpu-nodes",
+            "m5.xlarge",
+            "AL2023_x86_64_STANDARD",
+            "ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
+        ),
+        (
+            "cpu-nodes",
+            "m7g.xlarge",
+            "AL2023_ARM_64_STANDARD",
+            "ami-amazon-linux-latest/al2023-ami-kernel-default-arm64",
+        ),
+        (
+            "gpu-nodes",
+            "p5.48xlarge",
+            "AL2023_x86_64_NVIDIA",
+            "deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id",
+        ),
+        (
+            "gpu-nodes",
+            "g5g.xlarge",
+            "AL2023_ARM_64_NVIDIA",
+            "deeplearning/ami/arm64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id",
+        ),
+        (
+            "trainium-nodes",
+            "trn1.32xlarge",
+            "AL2023_x86_64_NEURON",
+            "neuron/dlami/base/amazon-linux-2023/latest/image_id",
+        ),
+    ] {
+        assert_eq!(image(module, instance_type), (eks.to_owned(), parameter.to_owned()), "{instance_type}");
+    }
+}
+
 fn output(address: &str, name: &str) -> Value {
     Value::Output(Output { address: forge_engine::address::Address::new(address), name: name.to_owned() })
 }

@@ -59,14 +59,14 @@ impl Planned for Spec {
 
 impl Resource for Spec {
     const RECOVERY: Recovery = Recovery::Identity;
-    const ACTIONS: &'static [&'static str] = &["s3:PutObject", "s3:GetObject", "s3:DeleteObject"];
+    const ACTIONS: &'static [&'static str] = &["s3:PutObject", "s3:GetObject", "s3:DeleteObject", "s3:ListBucket"];
 
     async fn read_many(cloud: &Cloud, ids: &[String]) -> Result<Vec<Option<Observed>>, KindError> {
         let mut found = Vec::new();
         for id in ids {
             let Some((bucket, key)) = id.split_once('/') else { continue };
             let call = cloud.s3().await.head_object().bucket(bucket).key(key).checksum_mode(ChecksumMode::Enabled);
-            // HeadObject is allowed by the permission to read.
+            // HeadObject is allowed by the permission to read; without that to list, what is not there is forbidden.
             if let Some(head) = call.send().await.of_present(cloud, "s3:GetObject")? {
                 found.extend(seen(id, &head));
             }
