@@ -90,7 +90,8 @@ fn prices(step: &Step, kinds: &Kinds) -> (Option<Option<f64>>, Option<Option<f64
     // What is not known yet is rarely what something is paid by.
     let stand_in = |_: &Output| Some(json!("(known after apply)"));
     let desired = step.desired.as_ref().and_then(|desired: &Value| desired.resolve(&stand_in).ok());
-    let (was, will) = (price(step.before.as_ref()), price(desired.as_ref()));
+    let before = step.before.as_deref();
+    let (was, will) = (price(before), price(desired.as_ref().or(before)));
     match step.action {
         Action::NoOp | Action::Adopt => (Some(will), Some(will)),
         Action::Create => (None, Some(will)),
