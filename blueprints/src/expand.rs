@@ -9,6 +9,7 @@ use crate::blueprint;
 use crate::body::{Built, Frame, World};
 use crate::check::unused;
 use crate::expr::{Evaluator, refuse_expressions};
+use crate::facts::Facts;
 use crate::job::{self, Job};
 use crate::library::{self, Library};
 use crate::module::{self, Body, Definition, ModuleSource, RESERVED, Reader};
@@ -75,8 +76,10 @@ pub struct Request<'a> {
     pub modules: &'a [ModuleSource<'a>],
     /// Reads a file by its path relative to the blueprint's directory; the error says why it cannot be read.
     pub files: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
-    /// The kinds of each target.
-    pub kinds: &'a dyn Fn(Target) -> Kinds,
+    /// The kinds of a target with its settings.
+    pub kinds: &'a dyn Fn(Target, &BTreeMap<String, Value>) -> Kinds,
+    /// What expressions can ask for that no document says.
+    pub facts: &'a Arc<dyn Facts>,
 }
 
 /// A variable with its value.
@@ -155,7 +158,7 @@ pub fn expand(request: &Request<'_>) -> (Sources, Option<Expanded>, Vec<Diagnost
         files: &files,
         library: &library,
         sources: &sources,
-        evaluator: Evaluator::new(),
+        evaluator: Evaluator::new(Arc::clone(request.facts)),
     };
     let mut expanded = expander.run(&mut out);
     if let Some(expanded) = &mut expanded {
@@ -262,7 +265,7 @@ impl Expander<'_> {
             known: self.request.modules.iter().map(|source| source.name).collect(),
             unreadable: &unreadable,
             broken: &broken,
-            target: target.map(|target| (target, (self.request.kinds)(target))),
+            target: target.map(|target| (target, (self.request.kinds)(target, &settings.values))),
             settings: Arc::new(Value::Map(settings.values.clone())),
             broken_settings: settings.broken,
             deployment: Arc::new(deployment),
