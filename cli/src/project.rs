@@ -3,21 +3,24 @@
 //! Everything that forge writes for a blueprint lies in `.forge/` beside it. `.forge/current.json` says what was put up
 //! last, so that `forge train` and `forge destroy` need no argument in that directory.
 
+use crate::facts::Known;
 use crate::failure::Failure;
 use crate::file;
 use crate::home::Home;
 use crate::targets::{self, Account};
 use crate::ui::Ui;
-use forge_blueprints::{Document, Expanded, ModuleSource, Override, Request, Sources, Target, expand};
+use forge_blueprints::{Document, Expanded, Facts, ModuleSource, Override, Request, Sources, Target, expand};
 use forge_engine::address::Deployment;
 use forge_engine::diag::{Diagnostic, has_errors};
 use forge_engine::kind::Kinds;
+use forge_engine::value::Value;
 use serde::{Deserialize, Serialize};
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The directory beside a blueprint that holds all that forge writes.
 pub(crate) const OWN: &str = ".forge";
@@ -225,6 +228,9 @@ fn home(directory: &Path, deployment: &str, state: Option<&str>) -> Home {
     Home::new(directory.join(OWN).join(deployment), deployment, state)
 }
 
+/// What came of checking a blueprint: its documents, what it comes to when nothing is wrong, and what is.
+pub(crate) type Checked = (Sources, Option<Expanded>, Vec<Diagnostic>);
+
 /// The modules that forge ships.
 pub(crate) fn modules() -> Vec<ModuleSource<'static>> {
     let source = |module: &forge_modules::Embedded| ModuleSource {
@@ -285,8 +291,33 @@ impl Project {
         }
     }
 
-    /// Reads and checks the blueprint.
-    pub(crate) fn check(&self) -> Result<(Sources, Option<Expanded>, Vec<Diagnostic>), Failure> {
+    /// Reads and checks the blueprint. Of instance types that forge does not know, the provider is asked once.
+    pub(crate) fn check(&self) -> Result<Checked, Failure> {
+        let known = Arc::new(Known::default());
+        let (place, mut checked) = self.check_with(&known)?;
+        let unknown = known.unknown();
+        let Some((target, account)) = place.filter(|_| !unknown.is_empty()) else { return Ok(checked) };
+        match targets::describe_types(target, &account, &unknown) {
+            Ok(Some(described)) if !described.is_empty() => {
+                self.check_with(&Arc::new(Known::with(described))).map(|(_, checked)| checked)
+            }
+            Ok(_) => Ok(checked),
+            Err(failure) => {
+                let summary = format!("nobody knows what {} is", unknown.join(", "));
+                let mut finding = Diagnostic::warning("instance-type-not-asked", summary);
+                finding.why = Some(format!(
+                    "It is newer than this forge, and EC2 could not be asked: {}.",
+                    failure.chain.join(": ")
+                ));
+                finding.help = failure.help;
+                checked.2.push(finding);
+                Ok(checked)
+            }
+        }
+    }
+
+    /// Reads and checks the blueprint with what is known, and says where it would run.
+    fn check_with(&self, known: &Arc<Known>) -> Result<(Option<(Target, Account)>, Checked), Failure> {
         let path = self.directory.join(&self.file);
         let bytes = file::read(&path, &self.shown).map_err(|failure| failure.help(BEGIN))?;
         let var_files = self.read_var_files()?;
@@ -301,11 +332,14 @@ impl Project {
         let overrides: Vec<Override<'_>> =
             self.remembered.iter().map(|(name, text)| earlier(name, text, "--var at the last up")).chain(now).collect();
         // Checking specifications needs no place; the one for work is made when the deployment's name is known.
-        let absent = Cell::new(None);
-        let nowhere = |target| {
-            absent.set(targets::is_built_in(target).err());
-            targets::kinds(target, &Account::default(), Path::new(OWN))
+        let place = RefCell::new(None);
+        let nowhere = |target, settings: &BTreeMap<String, Value>| {
+            let account = Account::said(settings);
+            let kinds = targets::kinds(target, &account, Path::new(OWN));
+            place.replace(Some((target, account)));
+            kinds
         };
+        let facts: Arc<dyn Facts> = Arc::<Known>::clone(known);
         let (sources, expanded, findings) = expand(&Request {
             name: &self.shown.to_string_lossy(),
             bytes: &bytes,
@@ -316,12 +350,14 @@ impl Project {
             modules: &modules(),
             files: &|path| file::bytes(&self.directory.join(path)).map_err(|error| error.to_string()),
             kinds: &nowhere,
+            facts: &facts,
         });
-        if let Some(failure) = absent.take() {
-            return Err(failure);
+        let place = place.into_inner();
+        if let Some((target, _)) = &place {
+            targets::is_built_in(*target)?;
         }
         debug_assert!(expanded.is_some() || has_errors(&findings));
-        Ok((sources, expanded, findings))
+        Ok((place, (sources, expanded, findings)))
     }
 
     /// The files that set variables, weakest first: their names in findings, and their bytes.

@@ -5,14 +5,18 @@
 
 use crate::failure::Failure;
 use crate::project::agent_program;
+#[cfg(feature = "aws")]
+use crate::site::runtime;
 use forge_blueprints::{Expanded, Target};
 use forge_engine::kind::Kinds;
 use forge_engine::value::Value;
 #[cfg(feature = "aws")]
 use forge_modules::aws;
 use forge_modules::host;
+use forge_modules::instance_types::InstanceType;
 use forge_modules::local::{self, Local};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 #[cfg(feature = "aws")]
 use std::sync::Arc;
@@ -32,7 +36,12 @@ pub(crate) struct Account {
 impl Account {
     /// What a blueprint says.
     pub(crate) fn of(expanded: &Expanded) -> Self {
-        let text = |key| match expanded.settings.get(key) {
+        Self::said(&expanded.settings)
+    }
+
+    /// What a target's settings say.
+    pub(crate) fn said(settings: &BTreeMap<String, Value>) -> Self {
+        let text = |key| match settings.get(key) {
             Some(Value::String(text)) => Some(text.clone()),
             _ => None,
         };
@@ -89,6 +98,33 @@ pub(crate) fn can_be_asked(target: Target, account: &Account, runtime: &Runtime)
         Target::Aws => runtime.block_on(account.cloud().has_credentials()),
         #[cfg(not(feature = "aws"))]
         Target::Aws => false,
+    }
+}
+
+/// What the provider says of instance types that forge does not know, of those that it offers; none when it cannot be
+/// asked.
+#[cfg_attr(not(feature = "aws"), allow(unused_variables, reason = "without the SDK nobody can be asked"))]
+pub(crate) fn describe_types(
+    target: Target,
+    account: &Account,
+    names: &[String],
+) -> Result<Option<Vec<InstanceType>>, Failure> {
+    match target {
+        #[cfg(feature = "aws")]
+        Target::Aws => {
+            let cloud = account.cloud();
+            let ask = async {
+                match cloud.has_credentials().await {
+                    true => cloud.instance_types(names).await.map(Some),
+                    false => Ok(None),
+                }
+            };
+            runtime()?.block_on(ask).map_err(|error| {
+                let help = error.help.clone();
+                Failure { help, ..Failure::from(error) }
+            })
+        }
+        _ => Ok(None),
     }
 }
 

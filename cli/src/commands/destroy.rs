@@ -13,6 +13,7 @@ use forge_engine::observe::Observations;
 use forge_engine::plan::{DestroyOptions, plan_destroy};
 use forge_engine::state::State;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -70,7 +71,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
         Current::forget(&setting.directory)?;
     }
     if !ui.json {
-        ui.tell(&view::outcome::text(&outcome, ui.talk_colours()));
+        ui.tell(&view::outcome::text(&outcome, &BTreeMap::new(), ui.talk_colours()));
         if let Some(left) = &outcome.left_behind {
             let left: Vec<_> = left.iter().map(|left| format!("{} ({} {})", left.address, left.kind, left.id)).collect();
             ui.data(format!("left_behind: [{}]", left.join(", ")));

@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failure> {
     let ui = setting.ui;
     let project = Project::find(&setting.directory, &arguments.blueprint)?;
-    let expanded = project.expand(ui)?;
+    let (sources, expanded) = project.expand_from(ui)?;
     let home = project.home(&expanded);
     let state = read_state(&home, &expanded.name)?;
     let runtime = runtime()?;
@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     } else {
         targets::kinds(target, account, &home)
     };
-    let intent = Intent::of(&project, &expanded, &state, &arguments.plan)?;
+    let intent = Intent::of(&project, (&sources, &expanded), &state, &arguments.plan)?;
     let (name, planned) = (&intent.desired.deployment, |seen: &_| intent.plan(&state, seen, &kinds));
     let plan = runtime.block_on(look_and_plan(name, &state, &kinds, arguments.refresh, planned))?;
     view::plan::tell(ui, &expanded.notes);

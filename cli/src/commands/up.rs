@@ -148,7 +148,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
         current.save(&directory)?;
     }
     if !ui.json {
-        ui.tell(&view::outcome::text(&outcome, ui.talk_colours()));
+        ui.tell(&view::outcome::text(&outcome, &intent.places, ui.talk_colours()));
         farewell(ui, &intent, outcome.is_complete());
     }
     Ok(exit_of(&outcome))
@@ -158,8 +158,8 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
 fn rehearse(arguments: &Arguments, sky: &Sky, setting: &Setting) -> Result<Exit, Failure> {
     let ui = setting.ui;
     let project = Project::find(&setting.directory, &arguments.blueprint)?;
-    let expanded = project.expand(ui)?;
-    let intent = Intent::of(&project, &expanded, &State::default(), &arguments.plan)?;
+    let (sources, expanded) = project.expand_from(ui)?;
+    let intent = Intent::of(&project, (&sources, &expanded), &State::default(), &arguments.plan)?;
     view::plan::tell(ui, &intent.notes);
     let kinds = targets::kinds(expanded.target, &Account::of(&expanded), &project.home(&expanded));
     let rehearsal = rehearsal::rehearse(&intent.desired, &kinds, &intent.options(), sky.weather())
@@ -167,16 +167,16 @@ fn rehearse(arguments: &Arguments, sky: &Sky, setting: &Setting) -> Result<Exit,
     let (plan, notes, full) = (&rehearsal.plan, &intent.notes, arguments.plan.full);
     let forecast = &forecast(plan, &kinds);
     view::plan::print(ui, &Shown { plan, notes, refreshed: true, full, forecast });
-    view::rehearsal::print(ui, &rehearsal, &sky.to_string());
+    view::rehearsal::print(ui, &rehearsal, &intent.places, &sky.to_string());
     Ok(if rehearsal.goes_well() { Exit::Done } else { Exit::Partial })
 }
 
 fn from_blueprint(arguments: &Arguments, setting: &Setting) -> Result<Work, Failure> {
     let project = Project::find(&setting.directory, &arguments.blueprint)?;
-    let expanded = project.expand(setting.ui)?;
+    let (sources, expanded) = project.expand_from(setting.ui)?;
     targets::can_be_up(expanded.target)?;
     let state = read_state(&project.home(&expanded), &expanded.name)?;
-    let intent = Intent::of(&project, &expanded, &state, &arguments.plan)?;
+    let intent = Intent::of(&project, (&sources, &expanded), &state, &arguments.plan)?;
     Ok(Work { directory: project.directory, intent, saved: None })
 }
 

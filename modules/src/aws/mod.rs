@@ -33,6 +33,7 @@ mod activity;
 pub mod bucket;
 mod capacity;
 mod cloud;
+mod describe_types;
 mod ec2;
 mod eks;
 mod error;
@@ -81,6 +82,7 @@ macro_rules! kinds {
 }
 
 kinds![
+    agent_package,
     autoscaling_group,
     capacity_block,
     capacity_reservation,
