@@ -1,6 +1,6 @@
-# The reference cluster for Terraform: what `tests/benches/beside.yaml` is for forge, object by object. Names, sizes and
-# rules are those that forge's modules choose. Rules and routes stand inside their groups and tables, as forge has them: that
-# is the fewest resources, and the fewest requests.
+# The reference cluster for Terraform: what `tests/benches/terraform/stacks.rs` gives forge as a blueprint, object by object.
+# Names, sizes and rules are those that forge's modules choose. Rules and routes stand inside their groups and tables, as
+# forge has them: that is the fewest resources, and the fewest requests.
 terraform {
   required_providers {
     aws = { source = "hashicorp/aws" }
