@@ -8,6 +8,7 @@ pub mod aws;
 pub mod host;
 pub mod local;
 pub mod planned;
+pub mod preflight;
 
 /// A module that is embedded in the binary.
 #[derive(Debug, Clone, Copy)]

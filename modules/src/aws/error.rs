@@ -64,6 +64,16 @@ const CAPACITY: &[&str] = &[
     "Unsupported",
 ];
 
+/// True when what went wrong, in AWS's words, is that there was no capacity: of nodes that a group starts in its own time,
+/// EKS and Auto Scaling tell in the middle of a text, with the code of EC2.
+#[must_use]
+pub fn lacks_capacity(text: &str) -> bool {
+    let codes = CAPACITY.iter().filter(|code| !matches!(**code, "Unsupported" | "InsufficientFreeAddressesInSubnet"));
+    let mut words = text.split(|c: char| !c.is_alphanumeric());
+    let codes: Vec<&str> = codes.copied().collect();
+    words.any(|word| codes.contains(&word))
+}
+
 /// A quota of the account is used up.
 const QUOTA: &[&str] = &[
     "VcpuLimitExceeded",

@@ -33,12 +33,19 @@ pub mod bucket;
 mod cloud;
 mod ec2;
 mod error;
+mod least_privilege;
+mod preflight;
 mod price;
 mod resource;
 mod tags;
+mod tariff;
 
 pub use cloud::{Caller, Cloud};
+pub use error::lacks_capacity;
+pub use least_privilege::{POLICY_CHARACTERS, Wanted, policies};
+pub use preflight::{READS, preflight};
 pub use resource::{Live, Resource};
+pub use tariff::Tariff;
 
 macro_rules! kinds {
     (live: [$($live:ident),* $(,)?], planned: [$($planned:ident),* $(,)?] $(,)?) => {
