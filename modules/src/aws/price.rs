@@ -161,7 +161,7 @@ const CLUSTER: f64 = 0.10;
 const IN_SUPPORT: &[&str] = &["1.35"];
 
 /// AWS bills months as 730 hours.
-pub const HOURS_PER_MONTH: f64 = 730.0;
+const HOURS_PER_MONTH: f64 = 730.0;
 
 /// One instance on demand.
 pub(super) fn each_on_demand(region: Option<&str>, instance_type: &str) -> Option<f64> {

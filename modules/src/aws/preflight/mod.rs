@@ -19,8 +19,8 @@ mod types;
 mod wants;
 mod zones;
 
-use super::least_privilege::Wanted;
 use super::Cloud;
+use super::least_privilege::Wanted;
 use crate::preflight::{Finding, Identity, Report, Verdict};
 use ask::{Answers, Said};
 use forge_engine::plan::Plan;
