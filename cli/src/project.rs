@@ -370,13 +370,6 @@ impl Project {
         set
     }
 
-    /// The kinds of its target, for work.
-    pub(crate) fn kinds(&self, home: &Path) -> Result<Kinds, Failure> {
-        let target = target(&self.target)?;
-        targets::is_built_in(target)?;
-        Ok(targets::live_kinds(target, &self.account, home))
-    }
-
     /// Where the deployment's own files are.
     pub(crate) fn home(&self, expanded: &Expanded) -> Home {
         home(&self.directory, &expanded.name, expanded.state.as_deref())

@@ -3,6 +3,7 @@
 //! Tests run the program as a user does and look at what it prints, at files and at processes; nothing of forge is linked
 //! to take a short cut, but for the types of what lies in the bucket.
 
+pub mod aws;
 pub mod processes;
 pub mod trace;
 

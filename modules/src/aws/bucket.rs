@@ -8,9 +8,9 @@
 //! it waits for an answer on the terminal, and connections must not end with the runtime of whoever happened to call.
 
 use super::cloud::Cloud;
-use super::error::classify;
+use super::error::{CREDENTIALS, chain, classify, without_credentials};
 use aws_sdk_ec2::config::http::HttpResponse;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use forge_engine::bucket::{Bucket, BucketError, Condition, ETag, Object};
 use forge_engine::kind::ErrorClass;
@@ -193,12 +193,16 @@ impl Inner {
                 let help = help.filter(|_| bucket.is_empty()).map(|help| format!(" {help}")).unwrap_or_default();
                 (passing, io::Error::other(format!("{action}: {message} ({code}).{bucket}{help}")))
             }
-            None => {
-                let text = DisplayErrorContext(&error).to_string();
-                let passing =
-                    !matches!(error, SdkError::ConstructionFailure(_)) && !text.contains("CredentialsNotLoaded");
-                (passing, io::Error::other(format!("{action}: {text}")))
-            }
+            None => match without_credentials(&error) {
+                Some(why) => {
+                    let text = format!("{action}: there are no AWS credentials: {why}. {CREDENTIALS}");
+                    (false, io::Error::other(text))
+                }
+                None => {
+                    let passing = !matches!(error, SdkError::ConstructionFailure(_));
+                    (passing, io::Error::other(format!("{action}: {}", chain(&error))))
+                }
+            },
         };
         Refused { code, error: failed(key, doing, passing, source) }
     }

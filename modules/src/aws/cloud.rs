@@ -34,6 +34,8 @@ const CALL: Duration = Duration::from_secs(120);
 /// An account in a region, and its services.
 pub struct Cloud {
     region: Option<String>,
+    /// Where all services are, if not where AWS has them.
+    endpoint: Option<String>,
     credentials: Renewing,
     config: OnceCell<SdkConfig>,
     caller: OnceCell<Caller>,
@@ -95,14 +97,27 @@ impl Cloud {
     /// The same with the credentials and settings of a profile of `~/.aws/config`.
     #[must_use]
     pub fn with_profile(region: Option<&str>, profile: Option<&str>) -> Arc<Self> {
-        let profile = profile.map(str::to_owned);
-        Arc::new(Self {
+        let known = Known { profile: profile.map(str::to_owned), ..Known::default() };
+        Arc::new(Self::with(region, None, known))
+    }
+
+    /// An emulated account: all services at one address, with credentials that nobody checks.
+    #[must_use]
+    pub fn at(region: &str, endpoint: &str) -> Arc<Self> {
+        let credentials = Credentials::new("emulated", "emulated", None, None, "emulator");
+        let known = Known { credentials: Mutex::new(Some(credentials)), ..Known::default() };
+        Arc::new(Self::with(Some(region), Some(endpoint), known))
+    }
+
+    fn with(region: Option<&str>, endpoint: Option<&str>, known: Known) -> Self {
+        Self {
             region: region.map(str::to_owned),
-            credentials: Renewing(Arc::new(Known { profile, ..Known::default() })),
+            endpoint: endpoint.map(str::to_owned),
+            credentials: Renewing(Arc::new(known)),
             config: OnceCell::new(),
             caller: OnceCell::new(),
             clients: Clients::default(),
-        })
+        }
     }
 
     async fn config(&self) -> &SdkConfig {
@@ -126,6 +141,9 @@ impl Cloud {
         }
         if let Some(region) = &self.region {
             loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(endpoint) = &self.endpoint {
+            loader = loader.endpoint_url(endpoint);
         }
         loader.load().await
     }

@@ -1,13 +1,17 @@
-//! What the kinds of EC2 share: filters, tags, and what is in the way of a deletion.
+//! What the kinds of EC2 share: filters, tags, addresses in normal form.
 
 use super::Tags as Own;
 use super::cloud::Cloud;
 use super::error::Answer;
 use super::tags;
-use aws_sdk_ec2::types::{Filter, NetworkInterface, NetworkInterfaceStatus, ResourceType, Tag, TagSpecification};
+use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
 use forge_engine::address::Deployment;
-use forge_engine::kind::{ErrorClass, KindError, Tags};
+use forge_engine::kind::{KindError, Tags};
+use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+pub(super) use super::obstacles::clear_the_way;
 
 /// A filter of a Describe call. Filters are used for identifiers too: an identifier that is gone is then absent from the
 /// answer, and not an error that hides all others. A filter takes 200 values.
@@ -17,6 +21,10 @@ pub(super) fn filter(name: &str, values: impl IntoIterator<Item = impl Into<Stri
 
 /// How many values a filter takes.
 pub(super) const FILTER_VALUES: usize = 200;
+
+/// How many things a Describe call answers at once: the most that nearly all take. Unpaged calls are slower, and refused to
+/// accounts with very much in them ("Pagination", Amazon EC2 Developer Guide).
+pub(super) const PAGE: i32 = 1000;
 
 /// What carries a deployment's tag.
 pub(super) fn of_deployment(deployment: &Deployment) -> Filter {
@@ -60,48 +68,52 @@ pub(super) async fn retag(cloud: &Cloud, id: &str, tags: &Tags, own: &Own) -> Re
     Ok(())
 }
 
-/// True of an interface that Kubernetes' network plugin made for pods and left behind when its node ended: it is attached
-/// to nothing, and says whose it was.
-fn is_leaked(interface: &NetworkInterface) -> bool {
-    let tagged = interface.tag_set().iter().any(|tag| {
-        tag.key()
-            .is_some_and(|key| key == "node.k8s.amazonaws.com/instance_id" || key == "cluster.k8s.amazonaws.com/name")
-    });
-    let named = interface.description().is_some_and(|text| text.starts_with("aws-K8S-"));
-    interface.status() == Some(&NetworkInterfaceStatus::Available) && (tagged || named)
+/// Takes forge's own tags off something. Needs `ec2:DeleteTags`.
+pub(super) async fn disown(cloud: &Cloud, id: &str) -> Result<(), KindError> {
+    let own = [tags::DEPLOYMENT, tags::ADDRESS, tags::OPERATION].map(|key| Tag::builder().key(key).build());
+    let call = cloud.ec2().await.delete_tags().resources(id).set_tags(Some(own.to_vec()));
+    call.send().await.of_present(cloud, "ec2:DeleteTags").map(drop)
 }
 
-/// After AWS has refused to delete something of ours that network interfaces may be in: deletes the interfaces in it that
-/// Kubernetes has left behind, and names those that are in the way.
+/// Addresses the way AWS writes them: it takes `10.0.0.9/16` and makes `10.0.0.0/16` of it (EC2 CreateVpc), and a plan must
+/// not take that for a change. What is no such thing stays as it is: AWS says what is wrong with it.
+pub(super) fn normal_cidr(text: &str) -> String {
+    let parts = text.split_once('/');
+    let parts = parts.and_then(|(address, bits)| Some((address.parse::<Ipv4Addr>().ok()?, bits.parse::<u32>().ok()?)));
+    match parts {
+        Some((address, bits)) if bits <= 32 => {
+            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or_default();
+            format!("{}/{bits}", Ipv4Addr::from(u32::from(address) & mask))
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// [`normal_cidr`] of a field.
 ///
-/// Needs `ec2:DescribeNetworkInterfaces`, `ec2:DeleteNetworkInterface`. `place` is a filter of DescribeNetworkInterfaces: `subnet-id`, `group-id`, `vpc-id`.
-pub(super) async fn clear_the_way(cloud: &Cloud, place: &str, id: &str, refused: KindError) -> KindError {
-    if refused.class != ErrorClass::NotYetVisible {
-        return refused;
-    }
-    match blockers(cloud, place, id).await {
-        Ok(blockers) if blockers.is_empty() => refused,
-        Ok(blockers) => {
-            KindError { message: format!("{}; in the way: {}", refused.message, blockers.join(", ")), ..refused }
-        }
-        Err(_) => refused,
-    }
+/// # Errors
+/// When it is no text.
+pub(super) fn cidr<'de, D: Deserializer<'de>>(field: D) -> Result<String, D::Error> {
+    Ok(normal_cidr(&String::deserialize(field)?))
 }
 
-async fn blockers(cloud: &Cloud, place: &str, id: &str) -> Result<Vec<String>, KindError> {
-    let ec2 = cloud.ec2().await;
-    let answer = ec2.describe_network_interfaces().filters(filter(place, [id])).send().await;
-    let mut blockers = Vec::new();
-    for interface in answer.of(cloud, "ec2:DescribeNetworkInterfaces")?.network_interfaces.unwrap_or_default() {
-        let Some(id) = interface.network_interface_id() else { continue };
-        if is_leaked(&interface) {
-            let gone = ec2.delete_network_interface().network_interface_id(id).send().await;
-            gone.of_present(cloud, "ec2:DeleteNetworkInterface")?;
-        } else {
-            let of = interface.attachment().and_then(|attached| attached.instance_id());
-            let of = of.or(interface.description()).filter(|text| !text.is_empty()).unwrap_or("no description");
-            blockers.push(format!("{id} ({of})"));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_aws_writes_them() {
+        for (given, normal) in [
+            ("10.0.0.9/16", "10.0.0.0/16"),
+            ("10.0.0.0/16", "10.0.0.0/16"),
+            ("100.68.0.18/18", "100.68.0.0/18"),
+            ("1.2.3.4/32", "1.2.3.4/32"),
+            ("1.2.3.4/0", "0.0.0.0/0"),
+            ("1.2.3.4/33", "1.2.3.4/33"),
+            ("::/0", "::/0"),
+            ("(known after apply)", "(known after apply)"),
+        ] {
+            assert_eq!(normal_cidr(given), normal);
         }
     }
-    Ok(blockers)
 }

@@ -9,9 +9,11 @@
 //! `InsufficientReservedInstanceCapacity` speaks of Reserved Instances, not of capacity reservations.
 
 use super::cloud::Cloud;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::config::http::HttpResponse;
-use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use forge_engine::kind::{ErrorClass, KindError};
+use std::error::Error;
 
 /// Slow down.
 const THROTTLED: &[&str] = &[
@@ -175,7 +177,7 @@ const ROLE_NOT_KNOWN_YET: &[(&str, &str, &str)] = &[
 ];
 
 /// True when a code says that there is no such thing.
-fn is_absent(code: &str) -> bool {
+pub(super) fn is_absent(code: &str) -> bool {
     ABSENT.contains(&code) || code.contains("NotFound") && code != "InvalidInternetGatewayID.NotFoundInVpc"
 }
 
@@ -183,7 +185,7 @@ fn is_absent(code: &str) -> bool {
 ///
 /// `call` is the IAM action: `ec2:CreateVpc`. `status` is that of HTTP, where there was an answer.
 #[must_use]
-pub fn classify(call: &str, code: &str, message: &str, status: Option<u16>) -> (ErrorClass, Option<String>) {
+pub(super) fn classify(call: &str, code: &str, message: &str, status: Option<u16>) -> (ErrorClass, Option<String>) {
     let service = call.split(':').next().unwrap_or_default();
     let is = |table: &[&str]| table.contains(&code);
     let role = ROLE_NOT_KNOWN_YET.iter().any(|(of, with, part)| {
@@ -259,6 +261,12 @@ pub fn classify(call: &str, code: &str, message: &str, status: Option<u16>) -> (
     (ErrorClass::Terminal, None)
 }
 
+/// What AWS says of a failure, classified.
+pub(super) fn said(call: &str, code: &str, message: &str, status: Option<u16>) -> KindError {
+    let (class, help) = classify(call, code, message, status);
+    KindError { class, message: format!("{call}: {message} ({code})"), help, source: None }
+}
+
 /// What came of a call.
 pub(super) trait Answer<T> {
     /// The answer.
@@ -314,26 +322,56 @@ where
         (Some(code), _) => {
             let message = error.message().unwrap_or("no reason given").trim();
             cloud.notice(code);
-            let (class, help) = classify(call, code, message, status);
-            KindError { class, message: format!("{call}: {message} ({code})"), help, source: None }
+            said(call, code, message, status)
         }
         // Neither a request that was never sent nor one without an answer has a code.
         (None, SdkError::ConstructionFailure(_)) => {
-            KindError::caused(format!("{call} cannot be asked"), Chain(DisplayErrorContext(&error).to_string()))
+            KindError::caused(format!("{call} cannot be asked"), Chain(chain(&error)))
         }
-        (None, _) => {
-            let text = DisplayErrorContext(&error).to_string();
-            if text.contains("CredentialsNotLoaded") || text.contains("no providers in chain provided credentials") {
-                return KindError::terminal(format!("{call}: there are no AWS credentials"))
-                    .help("Set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws sso login`.");
+        (None, _) => match without_credentials(&error) {
+            Some(why) => {
+                KindError::caused(format!("{call}: there are no AWS credentials"), Chain(why)).help(CREDENTIALS)
             }
-            let message = match status {
-                Some(status) => format!("{call}: an answer of HTTP {status} that cannot be understood"),
-                None => format!("{call}: no answer"),
-            };
-            KindError { class: ErrorClass::Transient, message, help: None, source: Some(Box::new(Chain(text))) }
+            None => {
+                let message = match status {
+                    Some(status) => format!("{call}: an answer of HTTP {status} that cannot be understood"),
+                    None => format!("{call}: no answer"),
+                };
+                let source = Some(Box::new(Chain(chain(&error))) as _);
+                KindError { class: ErrorClass::Transient, message, help: None, source }
+            }
+        },
+    }
+}
+
+/// What to do without credentials.
+pub(super) const CREDENTIALS: &str = "Run `aws sso login`, name a profile (`aws: { profile: … }` in the blueprint, or AWS_PROFILE), or set \
+     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.";
+
+/// Why there are no credentials, when it is for that that a call failed.
+pub(super) fn without_credentials(error: &(dyn Error + 'static)) -> Option<String> {
+    causes(error).find_map(|error| error.downcast_ref::<CredentialsError>()).map(|error| chain(error))
+}
+
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}
+
+/// An error and its causes in one line, none of them twice.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    for error in causes(error) {
+        let text = error.to_string();
+        if texts.iter().all(|earlier| !earlier.contains(&text)) {
+            texts.push(text);
         }
     }
+    texts.join(": ")
 }
 
 /// An SDK's error in one line; its types differ by call and the chain is all that matters of it.

@@ -34,9 +34,11 @@ mod cloud;
 mod ec2;
 mod error;
 mod least_privilege;
+mod obstacles;
 mod preflight;
 mod price;
 mod resource;
+mod security_rules;
 mod tags;
 mod tariff;
 
@@ -81,6 +83,14 @@ macro_rules! kinds {
 
 kinds! {
     live: [
+        elastic_ip,
+        internet_gateway,
+        nat_gateway,
+        placement_group,
+        route_table,
+        security_group,
+        subnet,
+        vpc_endpoint,
         vpc,
     ],
     planned: [
@@ -92,20 +102,12 @@ kinds! {
         eks_cluster,
         eks_nodegroup,
         eks_pod_identity,
-        elastic_ip,
         fsx_association,
         fsx_lustre,
         iam_role,
         instance_profile,
-        internet_gateway,
         launch_template,
-        nat_gateway,
         oidc_provider,
-        placement_group,
-        route_table,
         s3_bucket,
-        security_group,
-        subnet,
-        vpc_endpoint,
     ],
 }

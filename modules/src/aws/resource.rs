@@ -145,6 +145,16 @@ impl Seen {
             .field("tags", own)
     }
 
+    /// Something that calls have just made as it is specified, so that it need not be asked for again: AWS may not show it
+    /// yet.
+    pub(super) fn made<S: Serialize>(id: impl Into<String>, spec: &S, tags: &Tags, own: &super::Tags) -> Self {
+        let mut seen = Self::new(id, super::tags::all(tags, own));
+        if let Ok(Json::Object(fields)) = serde_json::to_value(spec) {
+            seen.0.spec.extend(fields);
+        }
+        seen
+    }
+
     /// A field of the specification as AWS has it.
     pub(super) fn field(mut self, name: &str, value: impl Serialize) -> Self {
         self.0.spec.insert(name.to_owned(), serde_json::to_value(value).unwrap_or(Json::Null));
@@ -163,6 +173,14 @@ impl Seen {
     pub(super) fn output(mut self, name: &str, value: impl Serialize) -> Self {
         self.0.outputs.insert(name.to_owned(), serde_json::to_value(value).unwrap_or(Json::Null));
         self
+    }
+
+    /// An output, if AWS says.
+    pub(super) fn gives(self, name: &str, value: Option<impl Serialize>) -> Self {
+        match value {
+            Some(value) => self.output(name, value),
+            None => self,
+        }
     }
 
     /// Whether it can be used yet.
@@ -187,10 +205,11 @@ pub(super) fn in_order(ids: &[String], found: Vec<Observed>) -> Vec<Option<Obser
 /// # Errors
 /// When AWS does not show what a call has just made or changed: not yet.
 pub(super) fn shown(what: &str, mut seen: Vec<Option<Observed>>) -> Result<Observed, KindError> {
-    seen.pop().flatten().ok_or_else(|| KindError {
-        class: forge_engine::kind::ErrorClass::NotYetVisible,
-        message: format!("AWS does not show {what} yet"),
-        help: None,
-        source: None,
-    })
+    seen.pop().flatten().ok_or_else(|| not_shown(what))
+}
+
+/// What a call has just made or changed, and AWS does not show.
+pub(super) fn not_shown(what: &str) -> KindError {
+    let message = format!("AWS does not show {what} yet");
+    KindError { class: forge_engine::kind::ErrorClass::NotYetVisible, message, help: None, source: None }
 }

@@ -6,15 +6,16 @@
 
 use super::Tags as Own;
 use forge_engine::address::{Address, Deployment, OperationId};
-use forge_engine::kind::Tags;
+use forge_engine::kind::{ErrorClass, KindError, Tags};
 use std::collections::BTreeMap;
 
 pub(super) const DEPLOYMENT: &str = "forge:deployment";
 pub(super) const ADDRESS: &str = "forge:address";
 pub(super) const OPERATION: &str = "forge:operation";
 
-/// Tags with these beginnings are AWS's own or those of controllers in the cluster; nobody asked for them here.
-const FOREIGN: &[&str] = &["aws:", "eks:", "forge:", "kubernetes.io/", "k8s.io/"];
+/// Tags with these beginnings are AWS's own or those of controllers in the cluster; nobody asked for them here. Others of
+/// Kubernetes are asked for: `kubernetes.io/role/elb` says of a subnet that load balancers may stand in it.
+const FOREIGN: &[&str] = &["aws:", "eks:", "forge:", "kubernetes.io/cluster/", "k8s.io/"];
 
 fn is_plain(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, ' ' | '+' | '-' | '.' | '_' | '/' | '@')
@@ -101,6 +102,30 @@ pub(super) fn split(tags: impl IntoIterator<Item = (String, String)>) -> (Option
     (ours, tags)
 }
 
+/// Whether what has a name already is what this very creation has made before.
+///
+/// # Errors
+/// When it is somebody else's, or another creation's. `what` names it: `security group nodes`.
+pub(super) fn same_creation(what: &str, found: Option<&Tags>, tags: &Tags) -> Result<(), KindError> {
+    let Some(found) = found.filter(|found| found.deployment == tags.deployment) else {
+        let message = format!("{what} exists already, and is not forge's");
+        return Err(
+            KindError::terminal(message).help("Rename one of them, or delete the other one if nobody needs it.")
+        );
+    };
+    if found == tags {
+        return Ok(());
+    }
+    let message = format!("{what} exists already: this deployment has made it as {}", found.address.as_str());
+    Err(KindError::terminal(message).help("Run `forge plan`: it shows what is to become of that one."))
+}
+
+/// What has a name that was refused as taken, and does not show: it has just been made, or has just gone.
+pub(super) fn hidden_namesake(what: &str) -> KindError {
+    let message = format!("{what} exists already, and AWS does not show it yet");
+    KindError { class: ErrorClass::NotYetVisible, message, help: None, source: None }
+}
+
 /// What has to be set and what has to be taken away to get from one set of tags to another; foreign ones are left alone.
 pub(super) fn changes(
     have: &BTreeMap<String, String>,
@@ -133,14 +158,39 @@ mod tests {
     }
 
     #[test]
+    fn a_taken_name_is_ours_only_when_the_same_creation_has_taken_it() {
+        let tags = |deployment: &str, address: &str, operation: &str| Tags {
+            deployment: Deployment(deployment.to_owned()),
+            address: Address::new(address),
+            operation: OperationId(operation.to_owned()),
+        };
+        let (own, what) = (tags("d", "a.b", "1"), "security group x");
+        assert!(same_creation(what, Some(&own), &own).is_ok());
+        for (found, message) in [
+            (None, "security group x exists already, and is not forge's"),
+            (Some(tags("e", "a.b", "1")), "security group x exists already, and is not forge's"),
+            (Some(tags("d", "a.b", "2")), "security group x exists already: this deployment has made it as a.b"),
+            (Some(tags("d", "a.c", "1")), "security group x exists already: this deployment has made it as a.c"),
+        ] {
+            assert_eq!(same_creation(what, found.as_ref(), &own).unwrap_err().message, message);
+        }
+    }
+
+    #[test]
     fn what_others_have_put_there_is_left_alone() {
         let map = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>()
         };
-        let have = map(&[("aws:cloudformation:x", "1"), ("Name", "old"), ("team", "a"), ("forge:address", "x")]);
+        let have = map(&[
+            ("aws:cloudformation:x", "1"),
+            ("kubernetes.io/cluster/train", "owned"),
+            ("Name", "old"),
+            ("kubernetes.io/role/elb", "1"),
+            ("forge:address", "x"),
+        ]);
         let (set, gone) = changes(&have, &map(&[("Name", "new"), ("forge:address", "y")]));
         assert_eq!(set, map(&[("Name", "new"), ("forge:address", "y")]));
-        assert_eq!(gone, ["team"]);
-        assert_eq!(split(have).1, map(&[("Name", "old"), ("team", "a")]));
+        assert_eq!(gone, ["kubernetes.io/role/elb"]);
+        assert_eq!(split(have).1, map(&[("Name", "old"), ("kubernetes.io/role/elb", "1")]));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Tags;
 use super::cloud::{Cloud, empty};
-use super::ec2::{FILTER_VALUES, born_with, clear_the_way, filter, of_deployment, pairs, retag};
+use super::ec2::{FILTER_VALUES, PAGE, born_with, clear_the_way, filter, of_deployment, pairs, retag};
 use super::error::Answer;
 use super::resource::{EC2_VISIBILITY, Resource, Seen, in_order, shown};
 use crate::planned::{FREE, Planned};
@@ -13,6 +13,7 @@ use forge_engine::kind::{Effect, Hourly, KindError, Observed, OnIdentifier, Read
 use futures::future::{try_join, try_join_all};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 use std::time::Duration;
 
 /// What can be chosen.
@@ -20,6 +21,7 @@ use std::time::Duration;
 #[serde(deny_unknown_fields)]
 pub struct Spec {
     /// Its IPv4 addresses: from /28 to /16.
+    #[serde(deserialize_with = "super::ec2::cidr")]
     pub cidr: String,
     /// Whether AWS's resolver answers in it; EKS needs it.
     #[serde(default = "yes")]
@@ -71,6 +73,11 @@ impl Resource for Spec {
         "ec2:DeleteTags",
         "ec2:DescribeNetworkInterfaces",
         "ec2:DeleteNetworkInterface",
+        "ec2:DescribeSubnets",
+        "ec2:DescribeSecurityGroups",
+        "ec2:RevokeSecurityGroupIngress",
+        "ec2:RevokeSecurityGroupEgress",
+        "ec2:DeleteSecurityGroup",
     ];
 
     async fn read_many(cloud: &Cloud, ids: &[String]) -> Result<Vec<Option<Observed>>, KindError> {
@@ -83,12 +90,20 @@ impl Resource for Spec {
         let call = call.tag_specifications(born_with(ResourceType::Vpc, tags, &self.tags));
         let id = call.send().await.of(cloud, CALL)?.vpc.and_then(|vpc| vpc.vpc_id).ok_or_else(|| empty(CALL))?;
         on_identifier(&id);
-        self.settle(cloud, &id).await
+        // What a new VPC has (EC2 ModifyVpcAttribute).
+        self.settle(cloud, &id, true, false).await?;
+        // It is pending for a moment.
+        let waiting = Readiness::Waiting("the VPC is pending".to_owned());
+        Ok(Seen::made(id.clone(), self, tags, &self.tags).output("id", id).readiness(waiting).done())
     }
 
     async fn update(&self, cloud: &Cloud, id: &str, _before: Option<&Self>, tags: &engine::Tags) -> Result<Observed, KindError> {
         retag(cloud, id, tags, &self.tags).await?;
-        self.settle(cloud, id).await
+        let seen = shown(id, Self::read_many(cloud, &[id.to_owned()]).await?)?;
+        let is = |name: &str| seen.spec.get(name).and_then(Json::as_bool).unwrap_or_default();
+        self.settle(cloud, id, is("dns_support"), is("dns_hostnames")).await?;
+        let readiness = seen.readiness.clone();
+        Ok(Seen::made(id, self, tags, &self.tags).output("id", id).readiness(readiness).done())
     }
 
     /// EKS leaves the security group of a cluster behind when something is still in it; it is deleted with the VPC.
@@ -106,37 +121,31 @@ impl Resource for Spec {
 }
 
 impl Spec {
-    /// Sets what CreateVpc does not take.
-    async fn settle(&self, cloud: &Cloud, id: &str) -> Result<Observed, KindError> {
-        const CALL: &str = "ec2:ModifyVpcAttribute";
-        let observed = shown(id, Self::read_many(cloud, &[id.to_owned()]).await?)?;
+    /// Sets what CreateVpc does not take, where it is not so yet.
+    async fn settle(&self, cloud: &Cloud, id: &str, support: bool, hostnames: bool) -> Result<(), KindError> {
         let ec2 = cloud.ec2().await;
-        let wants = |name: &str, value: bool| observed.spec.get(name) != Some(&value.into());
         let value = |value| AttributeBooleanValue::builder().value(value).build();
         // Names need the resolver, so it comes first on the way up and goes last on the way down; one attribute a call.
         let mut calls = Vec::new();
-        if wants("dns_support", self.dns_support) {
+        if support != self.dns_support {
             calls.push(ec2.modify_vpc_attribute().vpc_id(id).enable_dns_support(value(self.dns_support)));
         }
-        if wants("dns_hostnames", self.dns_hostnames) {
+        if hostnames != self.dns_hostnames {
             calls.push(ec2.modify_vpc_attribute().vpc_id(id).enable_dns_hostnames(value(self.dns_hostnames)));
         }
         if !self.dns_support {
             calls.reverse();
         }
-        if calls.is_empty() {
-            return Ok(observed);
-        }
         for call in calls {
-            call.send().await.of(cloud, CALL)?;
+            call.send().await.of(cloud, "ec2:ModifyVpcAttribute")?;
         }
-        shown(id, Self::read_many(cloud, &[id.to_owned()]).await?)
+        Ok(())
     }
 }
 
 async fn seen(cloud: &Cloud, which: Filter) -> Result<Vec<Observed>, KindError> {
     let mut vpcs = Vec::new();
-    let mut pages = cloud.ec2().await.describe_vpcs().filters(which).into_paginator().items().send();
+    let mut pages = cloud.ec2().await.describe_vpcs().filters(which).into_paginator().page_size(PAGE).items().send();
     while let Some(vpc) = pages.next().await {
         vpcs.push(vpc.of(cloud, "ec2:DescribeVpcs")?);
     }
