@@ -182,6 +182,16 @@ impl World {
     }
 }
 
+/// Whether a failure, told by its error and the causes of it, was that the provider has no capacity there and now.
+pub(crate) fn lacks_capacity(chain: &[String]) -> bool {
+    match chain {
+        #[cfg(feature = "aws")]
+        chain => chain.iter().any(|message| aws::lacks_capacity(message)),
+        #[cfg(not(feature = "aws"))]
+        _ => false,
+    }
+}
+
 /// The least that whoever puts a blueprint up must be allowed, as documents for IAM.
 pub(crate) fn policies(expanded: &Expanded) -> Result<Vec<serde_json::Value>, Failure> {
     match expanded.target {

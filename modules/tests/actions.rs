@@ -6,8 +6,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Services whose actions are named in sources.
-const SERVICES: &[&str] =
-    &["autoscaling", "ec2", "eks", "elasticloadbalancing", "fsx", "iam", "pricing", "s3", "servicequotas", "ssm", "sts", "tag"];
+const SERVICES: &[&str] = &[
+    "autoscaling",
+    "ec2",
+    "eks",
+    "elasticloadbalancing",
+    "fsx",
+    "iam",
+    "pricing",
+    "s3",
+    "servicequotas",
+    "ssm",
+    "sts",
+    "tag",
+];
 
 /// What the bucket of a state needs, which is no kind's.
 const STATE: &[&str] = &["s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:PutObject"];
@@ -47,7 +59,8 @@ fn every_action_that_a_source_names_is_one_that_its_kind_needs() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/aws");
     let kinds: BTreeMap<&str, BTreeSet<&str>> =
         ACTIONS.iter().map(|(kind, actions)| (*kind, actions.iter().copied().collect())).collect();
-    let all: BTreeSet<&str> = kinds.values().flatten().copied().chain(READS.iter().copied()).chain(STATE.iter().copied()).collect();
+    let all: BTreeSet<&str> =
+        kinds.values().flatten().copied().chain(READS.iter().copied()).chain(STATE.iter().copied()).collect();
     let mut found = Vec::new();
     sources(&directory, &mut found);
     let mut missing = Vec::new();

@@ -94,7 +94,12 @@ fn insta_like(document: &Json) {
         .iter()
         .map(|statement| {
             let condition = statement.get("Condition").map(|condition| format!(" if {condition}")).unwrap_or_default();
-            format!("{}: {} on {}{condition}", statement["Sid"].as_str().unwrap(), statement["Action"], statement["Resource"])
+            format!(
+                "{}: {} on {}{condition}",
+                statement["Sid"].as_str().unwrap(),
+                statement["Action"],
+                statement["Resource"]
+            )
         })
         .collect();
     let expected = include_str!("every.txt");
@@ -130,7 +135,8 @@ fn what_is_too_long_for_one_document_becomes_several_and_loses_nothing() {
     assert!(parts.iter().all(|part| characters(part) <= 700));
     assert_eq!(allowed(&whole), allowed(&parts));
     for part in &parts {
-        let sids: Vec<&str> = part["Statement"].as_array().unwrap().iter().map(|one| one["Sid"].as_str().unwrap()).collect();
+        let sids: Vec<&str> =
+            part["Statement"].as_array().unwrap().iter().map(|one| one["Sid"].as_str().unwrap()).collect();
         assert_eq!(sids.iter().collect::<BTreeSet<_>>().len(), sids.len(), "{sids:?}");
         assert!(sids.iter().all(|sid| sid.chars().all(|c| c.is_ascii_alphanumeric())), "{sids:?}");
     }

@@ -29,7 +29,9 @@ fn id_of(address: &str) -> Value {
 }
 
 fn create(address: &str, kind: &str, spec: Json, more: Vec<(&str, Value)>) -> Step {
-    let Value::Map(mut fields) = Value::from(spec) else { return Step::new(&Address::new(address), kind, Action::NoOp) };
+    let Value::Map(mut fields) = Value::from(spec) else {
+        return Step::new(&Address::new(address), kind, Action::NoOp);
+    };
     fields.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
     Step { desired: Some(Value::Map(fields)), ..Step::new(&Address::new(address), kind, Action::Create) }
 }
@@ -46,7 +48,8 @@ fn reference() -> Vec<Step> {
         {"cards": [1, 2, 3], "device": 0, "carries": "efa-only"},
     ]);
     let template = json!({"name": "t", "instance_type": "p4d.24xlarge", "disk_gib": 200, "interfaces": interfaces});
-    let group = json!({"cluster": "c", "name": "g", "role": "r", "market": "on-demand", "min": 2, "desired": 2, "max": 2});
+    let group =
+        json!({"cluster": "c", "name": "g", "role": "r", "market": "on-demand", "min": 2, "desired": 2, "max": 2});
     let both = || Value::List(vec![id_of("net.private[0]"), id_of("net.private[1]")]);
     let cluster = json!({"name": "c", "role": "r", "version": "1.35"});
     let lustre = json!({"security_groups": [], "capacity_gib": 1200, "deployment": "persistent-2", "throughput": 250});
@@ -177,7 +180,15 @@ fn what_cannot_be_asked_is_unknown_with_its_reason_and_refuses_nothing() {
     };
     let told = told(reference(), &answers);
     assert!(told.iter().all(|line| line.starts_with("Unknown")), "{told:#?}");
-    for part in ["zones", "offered", "vCPUs fit", "it is 5 unless it was raised", "may do", "addresses are free", "a new account has 0"] {
+    for part in [
+        "zones",
+        "offered",
+        "vCPUs fit",
+        "it is 5 unless it was raised",
+        "may do",
+        "addresses are free",
+        "a new account has 0",
+    ] {
         assert!(told.iter().any(|line| line.contains(part)), "{part}: {told:#?}");
     }
 }
@@ -202,7 +213,10 @@ fn zones_without_the_type_or_without_eks_are_refused_with_those_that_have_it() {
         ]
     );
     answers.offerings = Some(Ok(BTreeMap::new()));
-    assert!(told(reference(), &answers).contains(&"Refused gpus.group: p4d.24xlarge is not offered in us-west-2".to_owned()));
+    assert!(
+        told(reference(), &answers)
+            .contains(&"Refused gpus.group: p4d.24xlarge is not offered in us-west-2".to_owned())
+    );
 }
 
 #[test]
@@ -226,7 +240,10 @@ fn subnets_that_are_too_small_are_refused() {
         fields.insert("capacity_gib".to_owned(), Value::from(json!(12000)));
     }
     let told_of_more = told(steps, &well());
-    assert!(told_of_more[1].starts_with("Refused net.nat[0]: net.private[0] has 11 free addresses, and 13 are needed"), "{told_of_more:#?}");
+    assert!(
+        told_of_more[1].starts_with("Refused net.nat[0]: net.private[0] has 11 free addresses, and 13 are needed"),
+        "{told_of_more:#?}"
+    );
 }
 
 #[test]

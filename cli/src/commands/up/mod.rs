@@ -1,3 +1,5 @@
+mod elsewhere;
+
 use super::Setting;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -94,6 +96,8 @@ struct Work {
     intent: Intent,
     /// The plan that was agreed to before, when there is one.
     saved: Option<Saved>,
+    /// What to plan from when something of it cannot be had; none of a plan that was agreed to as it is.
+    project: Option<Project>,
 }
 
 pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failure> {
@@ -104,7 +108,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     if arguments.print_policy {
         return print_policy(&arguments, setting);
     }
-    let Work { directory, intent, saved } = match &arguments.saved {
+    let Work { directory, mut intent, saved, mut project } = match &arguments.saved {
         Some(file) => from_file(&setting.directory, file)?,
         None => from_blueprint(&arguments, setting)?,
     };
@@ -150,7 +154,20 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     }
     current.bucket = earlier.and_then(|earlier| earlier.bucket);
     current.save(&directory)?;
-    let outcome = runtime.block_on(site.apply(&plan, ui))?;
+    let mut outcome = runtime.block_on(site.apply(&plan, ui))?;
+    while let Some(next) = elsewhere::next(project.as_ref(), &outcome, &site.journal.state(), &arguments.plan, ui)? {
+        let bucket = current.bucket.take();
+        current = Current { bucket, ..next.intent.current.clone() };
+        // Before anything is made by it: a killed forge goes on there, too.
+        current.save(&directory)?;
+        (intent, project) = (next.intent, Some(next.project));
+        let plan = runtime.block_on(site.plan(|state, seen| intent.plan(state, seen, &site.kinds)))?;
+        let report = runtime.block_on(ask_and_show(&world, &site, &intent, &plan, arguments.plan.full, ui));
+        if !can_be_had(report.as_ref()).and_then(|()| agree(&plan, &arguments, ui))? {
+            break;
+        }
+        outcome = runtime.block_on(site.apply(&plan, ui))?;
+    }
     // What another has written down by now is not ours to change.
     if outcome.fenced.is_none() {
         current.bucket = bucket(&intent, &site.journal.state());
@@ -229,7 +246,7 @@ fn from_blueprint(arguments: &Arguments, setting: &Setting) -> Result<Work, Fail
     targets::can_be_up(expanded.target)?;
     let state = read_state(&project.home(&expanded), &expanded.name)?;
     let intent = Intent::of(&project, &expanded, &state, &arguments.plan)?;
-    Ok(Work { directory: project.directory, intent, saved: None })
+    Ok(Work { directory: project.directory.clone(), intent, saved: None, project: Some(project) })
 }
 
 fn from_file(directory: &Path, file: &Path) -> Result<Work, Failure> {
@@ -240,7 +257,7 @@ fn from_file(directory: &Path, file: &Path) -> Result<Work, Failure> {
         return Err(Failure::new(format!("the plan is for {blueprint}, which is not in {}", directory.display()))
             .help("Run this in the blueprint's directory, or name that with -C."));
     }
-    Ok(Work { directory: directory.to_owned(), intent: saved.intent.clone(), saved: Some(saved) })
+    Ok(Work { directory: directory.to_owned(), intent: saved.intent.clone(), saved: Some(saved), project: None })
 }
 
 /// Whether the plan is to be carried out.
