@@ -134,6 +134,16 @@ impl World {
         }
     }
 
+    /// Learns who asks, while something else is waited for; who it is, [`World::preflight`] says.
+    #[cfg_attr(not(feature = "aws"), allow(clippy::unused_async, reason = "target aws waits"))]
+    pub(crate) async fn meet(&self) {
+        #[cfg(feature = "aws")]
+        if self.target == Target::Aws {
+            // Without an answer it is asked again.
+            let _ = self.cloud.caller().await;
+        }
+    }
+
     /// The kinds for work.
     pub(crate) fn kinds(&self, home: &Path) -> Kinds {
         match self.target {
@@ -208,5 +218,23 @@ pub(crate) fn policies(expanded: &Expanded) -> Result<Vec<serde_json::Value>, Fa
             }))
         }
         other => Err(Failure::usage(format!("target {other} needs no policy")).help("Say --target aws.")),
+    }
+}
+
+#[cfg(all(test, feature = "aws"))]
+mod tests {
+    use super::*;
+    use crate::project::{BlueprintArgs, Project};
+    use std::path::PathBuf;
+
+    #[test]
+    fn the_policy_of_the_reference_cluster() {
+        let blueprints = Path::new(env!("CARGO_MANIFEST_DIR")).join("../blueprints").canonicalize().unwrap();
+        let arguments = BlueprintArgs { blueprint: Some(PathBuf::from("reference.yaml")), ..BlueprintArgs::default() };
+        let (_, expanded, _) = Project::find(&blueprints, &arguments).unwrap().check().unwrap();
+        let policies = policies(&expanded.unwrap()).unwrap();
+        let policies: Vec<String> =
+            policies.iter().map(|policy| serde_json::to_string_pretty(policy).unwrap()).collect();
+        insta::assert_snapshot!(policies.join("\n"));
     }
 }

@@ -46,7 +46,10 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     };
     let intent = Intent::of(&project, &expanded, &state, &arguments.plan)?;
     let (name, planned) = (&intent.desired.deployment, |seen: &_| intent.plan(&state, seen, &kinds));
-    let plan = runtime.block_on(look_and_plan(name, &state, &kinds, arguments.refresh, planned))?;
+    let meeting = async { if asks { world.meet().await } };
+    let looking = look_and_plan(name, &state, &kinds, arguments.refresh, planned);
+    let (plan, ()) = runtime.block_on(async { tokio::join!(Box::pin(looking), Box::pin(meeting)) });
+    let plan = plan?;
     view::plan::tell(ui, &expanded.notes);
     if !asks && arguments.refresh && state.is_empty() {
         ui.say(format!("target {target} was not asked what is there: {}; planned as for an empty one", targets::silence(target)));

@@ -137,7 +137,10 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     targets::is_built_in(target)?;
     let world = World::of(target, &current.account);
     let site = Site::open(&home, &current.deployment, world.kinds(&home), &arguments.turn.asking("forge up", ui))?;
-    let plan = runtime.block_on(site.plan(|state, seen| intent.plan(state, seen, &site.kinds)))?;
+    let (plan, ()) = runtime.block_on(async {
+        tokio::join!(Box::pin(site.plan(|state, seen| intent.plan(state, seen, &site.kinds))), Box::pin(world.meet()))
+    });
+    let plan = plan?;
     let report = runtime.block_on(ask_and_show(&world, &site, &intent, &plan, arguments.plan.full, ui));
     let holds = saved.map_or(Ok(()), |saved| saved.still_holds(&plan));
     let agreed = holds.and_then(|()| can_be_had(report.as_ref())).and_then(|()| agree(&plan, &arguments, ui));
@@ -156,6 +159,9 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     current.save(&directory)?;
     let mut outcome = runtime.block_on(site.apply(&plan, ui))?;
     while let Some(next) = elsewhere::next(project.as_ref(), &outcome, &site.journal.state(), &arguments.plan, ui)? {
+        if !ui.json {
+            ui.tell(&view::outcome::text(&outcome, ui.talk_colours()));
+        }
         let bucket = current.bucket.take();
         current = Current { bucket, ..next.intent.current.clone() };
         // Before anything is made by it: a killed forge goes on there, too.

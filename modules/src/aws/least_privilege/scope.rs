@@ -328,7 +328,7 @@ pub(super) fn limits(scope: Scope, actions: &BTreeSet<&'static str>, known: &Kno
     let born = || BORN.iter().filter(|(action, ..)| actions.contains(action));
     let path = &known.deployment;
     match scope {
-        Scope::All => Limits::new("Read", vec!["*".to_owned()]),
+        Scope::All => Limits::new("Unrestricted", vec!["*".to_owned()]),
         Scope::Born => Limits::new("Create", ec2(born().map(|(_, made, _)| *made).collect())).tagging(known),
         Scope::Within => {
             let within = born().flat_map(|(_, _, within)| within.iter().copied()).collect();

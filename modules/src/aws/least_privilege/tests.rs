@@ -83,11 +83,11 @@ fn every_action_is_limited_as_far_as_it_can_be() {
         documents(&statements, POLICY_CHARACTERS)
     });
     assert_eq!(made.len(), 1);
-    insta_like(&made[0]);
+    same_as_written_down(&made[0]);
 }
 
 /// The statements in one line each: who reads a change of them sees what it allows.
-fn insta_like(document: &Json) {
+fn same_as_written_down(document: &Json) {
     let lines: Vec<String> = document["Statement"]
         .as_array()
         .unwrap()

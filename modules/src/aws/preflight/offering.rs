@@ -34,6 +34,9 @@ pub(super) async fn ask(
 
 pub(super) fn check(wants: &Wants, answers: &Answers) -> Vec<Finding> {
     let mut findings = Vec::new();
+    if wants.types().is_empty() {
+        return findings;
+    }
     let what = "where the instance types are offered could not be asked";
     let Some(offered) = said(CHECK, what, &answers.offerings, &mut findings) else { return findings };
     for group in &wants.groups {

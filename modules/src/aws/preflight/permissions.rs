@@ -168,15 +168,16 @@ pub(super) fn check(_wants: &Wants, answers: &Answers) -> Vec<Finding> {
     let what = "what the caller may do could not be asked";
     let Some(judged) = said(CHECK, what, &answers.permissions, &mut findings) else { return findings };
     let help = "Allow it to who runs forge; `forge up --print-policy` prints all that this blueprint needs.";
-    for (action, (kinds, why)) in &judged.denied {
-        if kinds.is_empty() {
-            let what = format!("the caller may not {action}: what it would tell is not known");
-            findings.push(Finding::new(CHECK, Verdict::Unknown, what).why(*why));
-            continue;
-        }
+    // What no kind needs is the preflight's own: something else then says that it is unknown.
+    let needed = judged.denied.iter().filter(|(_, (kinds, _))| !kinds.is_empty());
+    let mut denied: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (action, (kinds, why)) in needed {
         let kinds = kinds.iter().copied().collect::<Vec<_>>().join(", ");
-        let what = format!("the caller may not {action}, which {kinds} needs");
-        findings.push(Finding::new(CHECK, Verdict::Refused, what).why(*why).help(help));
+        denied.entry(why).or_default().push(format!("{action} ({kinds})"));
+    }
+    for (why, actions) in denied {
+        let what = format!("the caller may not {}", actions.join(", "));
+        findings.push(Finding::new(CHECK, Verdict::Refused, what).why(why).help(help));
     }
     for (action, keys) in &judged.depends {
         let keys = keys.iter().cloned().collect::<Vec<_>>().join(", ");
@@ -236,11 +237,13 @@ mod tests {
         let needs = BTreeMap::from([
             ("ec2:CreateVpc", BTreeSet::from(["aws.vpc"])),
             ("ec2:DeleteVpc", BTreeSet::from(["aws.vpc"])),
+            ("ec2:DeleteTags", BTreeSet::from(["aws.vpc", "aws.subnet"])),
             ("eks:ListClusters", BTreeSet::new()),
         ]);
-        let results = [allowed, none, mfa.build().unwrap(), guard.build().unwrap()];
+        let other = result("ec2:DeleteTags", PolicyEvaluationDecisionType::ImplicitDeny).build().unwrap();
+        let results = [allowed, none, other, mfa.build().unwrap(), guard.build().unwrap()];
         let judged = judged(results.into_iter(), &needs);
-        assert_eq!(judged.asked, 4);
+        assert_eq!(judged.asked, 5);
         let answers = Answers { permissions: Some(Ok(judged)), ..Answers::default() };
         let told: Vec<String> = check(&Wants::default(), &answers)
             .iter()
@@ -249,8 +252,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                "Refused: the caller may not ec2:DeleteVpc, which aws.vpc needs: no policy allows it",
-                "Unknown: the caller may not eks:ListClusters: what it would tell is not known: a policy of the organization denies it",
+                "Refused: the caller may not ec2:DeleteTags (aws.subnet, aws.vpc), ec2:DeleteVpc (aws.vpc): no policy allows it",
                 "Unknown: whether the caller may ec2:CreateTags is not known: it depends on aws:MultiFactorAuthPresent",
             ]
         );

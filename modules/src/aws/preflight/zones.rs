@@ -35,6 +35,9 @@ pub(super) async fn ask(cloud: &Cloud) -> Result<BTreeMap<String, Zone>, KindErr
 
 pub(super) fn check(wants: &Wants, answers: &Answers) -> Vec<Finding> {
     let mut findings = Vec::new();
+    if wants.zones.is_empty() && wants.cluster_zones.is_empty() {
+        return findings;
+    }
     let what = "whether the availability zones are there could not be asked";
     let Some(zones) = said(CHECK, what, &answers.zones, &mut findings) else { return findings };
     let names = || zones.iter().filter(|(_, zone)| zone.opted_in).map(|(name, _)| name.as_str()).collect::<Vec<_>>();
