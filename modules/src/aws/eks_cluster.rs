@@ -1,12 +1,28 @@
 //! `aws.eks_cluster`: a Kubernetes control plane (EKS CreateCluster). Nodes are let in by access entries (`API`), not
 //! by a config map, which the API would choose by itself; add-ons come as [`super::eks_addon`], none by themselves.
+//!
+//! **Identifier**: its name. **Changes**: EKS makes one at a time, and a call of UpdateClusterConfig may ask for one sort of
+//! them only; what has to wait is refused until then.
 
 use super::Tags;
+use super::cloud::Cloud;
+use super::eks::{NOBODYS, TAKEN, born_with, busy, clusters, issue, of_deployment, retag};
+use super::error::Answer;
+use super::resource::{Resource, Seen, shown};
+use super::tags;
 use crate::planned::{Planned, replace};
-use forge_engine::kind::{Effect, Typical};
+use aws_sdk_eks::types::builders::VpcConfigRequestBuilder;
+use aws_sdk_eks::types::{
+    AuthenticationMode, Cluster, ClusterStatus, CreateAccessConfigRequest, EncryptionConfig,
+    KubernetesNetworkConfigRequest, LogSetup, LogType, Logging, Provider, VpcConfigRequest, VpcConfigResponse,
+};
+use forge_engine::address::Deployment;
+use forge_engine::kind as engine;
+use forge_engine::kind::{Effect, ErrorClass, KindError, Observed, OnIdentifier, Readiness, Recovery, Typical};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 /// What can be chosen.
@@ -31,7 +47,7 @@ pub struct Spec {
     #[serde(default = "yes")]
     pub public_endpoint: bool,
     /// The addresses outside that may reach it; all when empty.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unless_all")]
     pub public_cidrs: BTreeSet<String>,
     /// Addresses of services; EKS chooses when absent.
     #[serde(default)]
@@ -52,6 +68,18 @@ pub struct Spec {
     /// Tags, besides those that forge sets.
     #[serde(default)]
     pub tags: Tags,
+}
+
+/// Everywhere.
+const ALL: &str = "0.0.0.0/0";
+
+/// EKS says "everywhere" where nothing was said: both are written as nothing.
+fn unless_all<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<String>, D::Error> {
+    Ok(addresses(BTreeSet::deserialize(from)?))
+}
+
+fn addresses(cidrs: BTreeSet<String>) -> BTreeSet<String> {
+    if cidrs.contains(ALL) { BTreeSet::new() } else { cidrs }
 }
 
 fn yes() -> bool {
@@ -97,5 +125,375 @@ impl Planned for Spec {
             ),
             _ => Effect::InPlace,
         }
+    }
+}
+
+impl Resource for Spec {
+    const RECOVERY: Recovery = Recovery::Token;
+    const VISIBILITY: Duration = Duration::from_secs(30);
+    const ACTIONS: &'static [&'static str] = &[
+        "eks:CreateCluster",
+        "eks:DescribeCluster",
+        "eks:ListClusters",
+        "eks:UpdateClusterConfig",
+        "eks:UpdateClusterVersion",
+        "eks:AssociateEncryptionConfig",
+        "eks:DeleteCluster",
+        "eks:ListNodegroups",
+        "eks:TagResource",
+        "eks:UntagResource",
+        "iam:PassRole",
+        "iam:CreateServiceLinkedRole",
+        "kms:DescribeKey",
+        "kms:CreateGrant",
+    ];
+
+    async fn read_many(cloud: &Cloud, ids: &[String]) -> Result<Vec<Option<Observed>>, KindError> {
+        let mut found = Vec::with_capacity(ids.len());
+        for name in ids {
+            found.push(describe(cloud, name).await?.map(|cluster| seen(name, cluster)));
+        }
+        Ok(found)
+    }
+
+    async fn create(
+        &self,
+        cloud: &Cloud,
+        tags: &engine::Tags,
+        on_identifier: OnIdentifier<'_>,
+    ) -> Result<Observed, KindError> {
+        let network = self.place(VpcConfigRequest::builder());
+        let access = CreateAccessConfigRequest::builder()
+            .authentication_mode(AuthenticationMode::Api)
+            .bootstrap_cluster_creator_admin_permissions(self.creator_is_admin);
+        let services = self.service_cidr.as_ref();
+        let services =
+            services.map(|cidr| KubernetesNetworkConfigRequest::builder().service_ipv4_cidr(cidr).build());
+        let call = cloud
+            .eks()
+            .await
+            .create_cluster()
+            .client_request_token(&tags.operation.0)
+            .name(&self.name)
+            .version(&self.version)
+            .role_arn(&self.role)
+            .resources_vpc_config(self.reach(network).build())
+            .access_config(access.build())
+            .set_kubernetes_network_config(services)
+            .set_encryption_config(self.kms_key.as_ref().map(|key| encryption(key)))
+            .logging(self.logging())
+            .bootstrap_self_managed_addons(false)
+            .deletion_protection(self.deletion_protection)
+            .set_tags(Some(born_with(tags, &self.tags)));
+        if let Some(made) = call.send().await.unless(TAKEN, cloud, "eks:CreateCluster")? {
+            on_identifier(&self.name);
+            if let Some(cluster) = made.cluster {
+                return Ok(seen(&self.name, cluster));
+            }
+        }
+        let what = format!("the cluster {}", self.name);
+        let there = describe(cloud, &self.name).await?.ok_or_else(|| tags::hidden_namesake(&what))?;
+        let there = seen(&self.name, there);
+        tags::same_creation(&what, there.tags.as_ref(), tags)?;
+        on_identifier(&self.name);
+        Ok(there)
+    }
+
+    async fn update(
+        &self,
+        cloud: &Cloud,
+        id: &str,
+        _before: Option<&Self>,
+        tags: &engine::Tags,
+    ) -> Result<Observed, KindError> {
+        let there = describe(cloud, id).await?;
+        let Some(cluster) = there else { return shown(id, vec![None]) };
+        retag(cloud, cluster.arn(), cluster.tags(), tags, &self.tags).await?;
+        let changes = self.changes(&cluster);
+        let mut changes = changes.into_iter();
+        if let Some(change) = changes.next() {
+            if cluster.status() != Some(&ClusterStatus::Active) {
+                return Err(busy(id, change));
+            }
+            self.make(cloud, id, change).await?;
+        }
+        if let Some(next) = changes.next() {
+            return Err(busy(id, next));
+        }
+        shown(id, Self::read_many(cloud, &[id.to_owned()]).await?)
+    }
+
+    async fn delete(cloud: &Cloud, id: &str) -> Result<(), KindError> {
+        let gone = cloud.eks().await.delete_cluster().name(id).send().await.of_present(cloud, "eks:DeleteCluster");
+        let Err(refused) = gone else { return Ok(()) };
+        if refused.class != ErrorClass::NotYetVisible {
+            return Err(refused);
+        }
+        let there = describe(cloud, id).await?;
+        if there.is_none_or(|cluster| cluster.status == Some(ClusterStatus::Deleting)) {
+            return Ok(());
+        }
+        let mut groups = Vec::new();
+        let mut pages = cloud.eks().await.list_nodegroups().cluster_name(id).into_paginator().items().send();
+        while let Some(group) = pages.next().await {
+            groups.push(group.of(cloud, "eks:ListNodegroups")?);
+        }
+        if groups.is_empty() {
+            return Err(refused);
+        }
+        let message = format!("{}; in the way: node groups {}", refused.message, groups.join(", "));
+        Err(KindError { message, ..refused })
+    }
+
+    async fn list(cloud: &Cloud, deployment: &Deployment) -> Result<Vec<Observed>, KindError> {
+        let names = clusters(cloud).await?;
+        of_deployment(names, deployment, |name| async move {
+            let answer = cloud.eks().await.describe_cluster().name(&name).send().await;
+            let answer = answer.unless(NOBODYS, cloud, "eks:DescribeCluster")?;
+            Ok(answer.and_then(|answer| answer.cluster).map(|cluster| seen(&name, cluster)))
+        })
+        .await
+    }
+}
+
+/// A sort of change that EKS makes in one go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Protection,
+    Endpoints,
+    Network,
+    Logs,
+    Key,
+    Version,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Protection => "deletion_protection",
+            Self::Endpoints => "who reaches its API",
+            Self::Network => "its subnets and security groups",
+            Self::Logs => "logs",
+            Self::Key => "kms_key",
+            Self::Version => "version",
+        })
+    }
+}
+
+impl Spec {
+    /// What has to be changed, the quickest first.
+    fn changes(&self, cluster: &Cluster) -> Vec<Change> {
+        let there = seen(&self.name, cluster.clone()).spec;
+        let differs = |field: &str, wanted: serde_json::Value| there.get(field).is_some_and(|there| *there != wanted);
+        let json = |value: &BTreeSet<String>| serde_json::json!(value);
+        let reach = differs("public_endpoint", self.public_endpoint.into())
+            || differs("private_endpoint", self.private_endpoint.into())
+            || differs("public_cidrs", json(&self.public_cidrs));
+        let network =
+            differs("subnets", json(&self.subnets)) || differs("security_groups", json(&self.security_groups));
+        [
+            (Change::Protection, differs("deletion_protection", self.deletion_protection.into())),
+            (Change::Endpoints, reach),
+            (Change::Network, network),
+            (Change::Logs, differs("logs", json(&self.logs))),
+            (Change::Key, self.kms_key.is_some() && differs("kms_key", serde_json::json!(self.kms_key))),
+            (Change::Version, differs("version", self.version.as_str().into())),
+        ]
+        .into_iter()
+        .filter_map(|(change, differs)| differs.then_some(change))
+        .collect()
+    }
+
+    /// Asks for one change. The SDK gives each of these calls a token of its own: they are decided by what is there, so that
+    /// a repeated one has nothing left to ask for, and a token that were made of the wish would swallow going back and forth.
+    async fn make(&self, cloud: &Cloud, id: &str, change: Change) -> Result<(), KindError> {
+        const CONFIG: &str = "eks:UpdateClusterConfig";
+        let eks = cloud.eks().await;
+        let config = eks.update_cluster_config().name(id);
+        let config = match change {
+            Change::Version => {
+                let call = eks.update_cluster_version().name(id).version(&self.version);
+                let asked = call.send().await.unless(TAKEN, cloud, "eks:UpdateClusterVersion")?;
+                return asked.map(|_| ()).ok_or_else(|| busy(id, change));
+            }
+            Change::Key => {
+                let key = self.kms_key.as_deref().unwrap_or_default();
+                let call = eks.associate_encryption_config().cluster_name(id);
+                let call = call.set_encryption_config(Some(encryption(key)));
+                let asked = call.send().await.unless(TAKEN, cloud, "eks:AssociateEncryptionConfig")?;
+                return asked.map(|_| ()).ok_or_else(|| busy(id, change));
+            }
+            Change::Protection => config.deletion_protection(self.deletion_protection),
+            Change::Endpoints => config.resources_vpc_config(self.reach(VpcConfigRequest::builder()).build()),
+            Change::Network => config.resources_vpc_config(self.place(VpcConfigRequest::builder()).build()),
+            Change::Logs => config.logging(self.logging()),
+        };
+        let asked = config.send().await.unless(TAKEN, cloud, CONFIG)?;
+        asked.map(|_| ()).ok_or_else(|| busy(id, change))
+    }
+
+    fn place(&self, network: VpcConfigRequestBuilder) -> VpcConfigRequestBuilder {
+        let list = |set: &BTreeSet<String>| Some(set.iter().cloned().collect());
+        network.set_subnet_ids(list(&self.subnets)).set_security_group_ids(list(&self.security_groups))
+    }
+
+    fn reach(&self, network: VpcConfigRequestBuilder) -> VpcConfigRequestBuilder {
+        let network = network.endpoint_public_access(self.public_endpoint).endpoint_private_access(self.private_endpoint);
+        let all = || vec![ALL.to_owned()];
+        let cidrs = if self.public_cidrs.is_empty() { all() } else { self.public_cidrs.iter().cloned().collect() };
+        if self.public_endpoint { network.set_public_access_cidrs(Some(cidrs)) } else { network }
+    }
+
+    /// All logs: those that are wanted, and those that are not.
+    fn logging(&self) -> Logging {
+        let set = |types: Vec<LogType>, enabled: bool| {
+            (!types.is_empty()).then(|| LogSetup::builder().set_types(Some(types)).enabled(enabled).build())
+        };
+        let wanted = self.logs.iter().map(|log| LogType::from(log.as_str())).collect();
+        let rest = LogType::values().iter().filter(|log| !self.logs.contains(**log)).map(|log| LogType::from(*log));
+        let setup = [set(wanted, true), set(rest.collect(), false)].into_iter().flatten().collect();
+        Logging::builder().set_cluster_logging(Some(setup)).build()
+    }
+}
+
+fn encryption(key: &str) -> Vec<EncryptionConfig> {
+    let provider = Provider::builder().key_arn(key).build();
+    vec![EncryptionConfig::builder().provider(provider).build()]
+}
+
+async fn describe(cloud: &Cloud, name: &str) -> Result<Option<Cluster>, KindError> {
+    let answer = cloud.eks().await.describe_cluster().name(name).send().await;
+    Ok(answer.of_present(cloud, "eks:DescribeCluster")?.and_then(|answer| answer.cluster))
+}
+
+fn seen(name: &str, cluster: Cluster) -> Observed {
+    let readiness = readiness(&cluster);
+    let logs = cluster.logging.and_then(|logging| logging.cluster_logging).unwrap_or_default();
+    let logs: BTreeSet<String> = logs
+        .into_iter()
+        .filter(|setup| setup.enabled == Some(true))
+        .flat_map(|setup| setup.types.unwrap_or_default())
+        .map(|log| log.as_str().to_owned())
+        .collect();
+    let keys = cluster.encryption_config.unwrap_or_default();
+    let key = keys.into_iter().find_map(|config| config.provider?.key_arn);
+    let access = cluster.access_config.and_then(|access| access.bootstrap_cluster_creator_admin_permissions);
+    let issuer = cluster.identity.and_then(|identity| identity.oidc?.issuer);
+    let mut seen = Seen::new(name, cluster.tags.unwrap_or_default())
+        .field("name", name)
+        .known("role", cluster.role_arn)
+        .known("version", cluster.version.as_ref())
+        .field("logs", logs)
+        .field("kms_key", key)
+        .known("creator_is_admin", access)
+        .field("deletion_protection", cluster.deletion_protection.unwrap_or_default())
+        .output("id", name)
+        .output("name", name)
+        .gives("arn", cluster.arn)
+        .gives("version", cluster.version)
+        .gives("endpoint", cluster.endpoint)
+        .gives("certificate_authority", cluster.certificate_authority.and_then(|authority| authority.data))
+        .gives("issuer", issuer);
+    if let Some(network) = cluster.resources_vpc_config {
+        seen = seen_network(seen, network);
+    }
+    seen.readiness(readiness).done()
+}
+
+fn seen_network(seen: Seen, network: VpcConfigResponse) -> Seen {
+    let set = |list: Option<Vec<String>>| list.unwrap_or_default().into_iter().collect::<BTreeSet<String>>();
+    // Who may reach an API that does not answer is not told, or told as it was before.
+    let cidrs = network.endpoint_public_access.then(|| addresses(set(network.public_access_cidrs)));
+    seen.field("subnets", set(network.subnet_ids))
+        .field("security_groups", set(network.security_group_ids))
+        .field("public_endpoint", network.endpoint_public_access)
+        .field("private_endpoint", network.endpoint_private_access)
+        .known("public_cidrs", cidrs)
+        .gives("security_group", network.cluster_security_group_id)
+}
+
+fn readiness(cluster: &Cluster) -> Readiness {
+    let issues = cluster.health().map(|health| health.issues()).unwrap_or_default().iter();
+    let issues: Vec<String> =
+        issues.map(|one| issue(one.code().map(|code| code.as_str()), one.message(), one.resource_ids())).collect();
+    let told = |otherwise: &str| if issues.is_empty() { otherwise.to_owned() } else { issues.join("; ") };
+    match cluster.status() {
+        Some(ClusterStatus::Active) => Readiness::Ready,
+        Some(ClusterStatus::Failed) => Readiness::Failed(told("EKS could not make the control plane")),
+        Some(ClusterStatus::Creating | ClusterStatus::Pending) | None => {
+            Readiness::Waiting(told("the control plane is being made"))
+        }
+        Some(ClusterStatus::Updating) => Readiness::Waiting(told("the control plane is being changed")),
+        Some(ClusterStatus::Deleting) => Readiness::Waiting("the control plane is being deleted".to_owned()),
+        Some(other) => Readiness::Waiting(format!("the cluster is {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_eks::types::{Certificate, ClusterHealth, ClusterIssue, ClusterIssueCode, Identity, Oidc};
+    use serde_json::json;
+
+    fn spec() -> Spec {
+        serde_json::from_value(json!({
+            "name": "prod", "role": "arn:aws:iam::1:role/prod", "version": "1.35", "subnets": ["subnet-b", "subnet-a"],
+            "public_cidrs": ["0.0.0.0/0"], "logs": ["audit"],
+        }))
+        .unwrap()
+    }
+
+    fn cluster() -> aws_sdk_eks::types::builders::ClusterBuilder {
+        let network = VpcConfigResponse::builder()
+            .set_subnet_ids(Some(vec!["subnet-b".to_owned(), "subnet-a".to_owned()]))
+            .cluster_security_group_id("sg-eks")
+            .endpoint_public_access(true)
+            .endpoint_private_access(true)
+            .public_access_cidrs(ALL);
+        Cluster::builder()
+            .name("prod")
+            .arn("arn:aws:eks:us-west-2:1:cluster/prod")
+            .role_arn("arn:aws:iam::1:role/prod")
+            .version("1.35")
+            .status(ClusterStatus::Active)
+            .endpoint("https://prod")
+            .certificate_authority(Certificate::builder().data("Y2E=").build())
+            .identity(Identity::builder().oidc(Oidc::builder().issuer("https://oidc").build()).build())
+            .logging(spec().logging())
+            .resources_vpc_config(network.build())
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_asked_for() {
+        let observed = seen("prod", cluster().build());
+        let asked = serde_json::to_value(spec()).unwrap();
+        for (field, value) in &observed.spec {
+            assert_eq!(*value, asked[field], "{field}");
+        }
+        let unread = ["creator_is_admin", "service_cidr"];
+        let all: BTreeSet<&str> = observed.spec.keys().map(String::as_str).chain(unread).collect();
+        assert_eq!(all, asked.as_object().unwrap().keys().map(String::as_str).collect());
+        assert_eq!(observed.outputs.keys().map(String::as_str).collect::<BTreeSet<_>>(), BTreeSet::from_iter(Spec::OUTPUTS.iter().copied()));
+        assert_eq!(observed.readiness, Readiness::Ready);
+        assert_eq!(spec().changes(&cluster().build()), []);
+    }
+
+    #[test]
+    fn changes_of_different_sorts_are_asked_for_apart() {
+        let mut after = spec();
+        after.version = "1.36".to_owned();
+        after.public_endpoint = false;
+        after.logs = BTreeSet::new();
+        assert_eq!(after.changes(&cluster().build()), [Change::Endpoints, Change::Logs, Change::Version]);
+    }
+
+    #[test]
+    fn failures_are_told_in_the_words_of_aws() {
+        let issue = ClusterIssue::builder().code(ClusterIssueCode::Ec2SubnetNotFound).message("subnet-a is gone");
+        let health = ClusterHealth::builder().issues(issue.build()).build();
+        let failed = cluster().status(ClusterStatus::Failed).health(health).build();
+        assert_eq!(readiness(&failed), Readiness::Failed("Ec2SubnetNotFound: subnet-a is gone".to_owned()));
+        let fresh = cluster().status(ClusterStatus::Creating).build();
+        assert_eq!(readiness(&fresh), Readiness::Waiting("the control plane is being made".to_owned()));
     }
 }

@@ -11,7 +11,7 @@
 use super::cloud::Cloud;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::config::http::HttpResponse;
-use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::error::{BuildError, ProvideErrorMetadata, SdkError};
 use forge_engine::kind::{ErrorClass, KindError};
 use std::error::Error;
 
@@ -49,6 +49,7 @@ const TRANSIENT: &[&str] = &[
     "ConditionalRequestConflict",
     "OperationAborted",
     "ConcurrentModification",
+    "ResourceContention",
 ];
 
 /// No capacity here and now.
@@ -103,6 +104,9 @@ const QUOTA: &[&str] = &[
     "LimitExceeded",
 ];
 
+/// A bucket of another region than the one that was asked.
+const ELSEWHERE: &[&str] = &["PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"];
+
 /// Somebody still needs it: its users are on their way out, and their last traces take a while to go.
 const IN_USE: &[&str] = &[
     "DependencyViolation",
@@ -116,7 +120,11 @@ const IN_USE: &[&str] = &[
     "InvalidIPAddress.InUse",
     "BucketNotEmpty",
     "ScalingActivityInProgress",
+    "EntityTemporarilyUnmodifiable",
 ];
+
+/// What a call was given a moment ago is past its time. Nothing was bought: the next try chooses anew.
+const STALE: &[&str] = &["InvalidCapacityBlockOfferingIdExpired", "InvalidCapacityBlockOfferingIdNotFound"];
 
 /// There is no such thing, said in another way than `…NotFound…`.
 const ABSENT: &[&str] = &[
@@ -241,6 +249,10 @@ pub(super) fn classify(call: &str, code: &str, message: &str, status: Option<u16
         };
         return (ErrorClass::Capacity, Some(help.to_owned()));
     }
+    if is(STALE) {
+        let help = "What was chosen is not there any more: it is chosen anew when this is tried again.";
+        return (ErrorClass::NotYetVisible, Some(help.to_owned()));
+    }
     if code == "InvalidCapacityReservationState.PendingActivation" {
         let help = "The capacity block has not begun yet; it begins at the time that `forge plan` shows.";
         return (ErrorClass::NotYetVisible, Some(help.to_owned()));
@@ -255,10 +267,25 @@ pub(super) fn classify(call: &str, code: &str, message: &str, status: Option<u16
         };
         return (ErrorClass::NotYetVisible, Some(help.to_owned()));
     }
+    if is(ELSEWHERE) {
+        let help = "The bucket is in another region than the one of the blueprint (`aws: { region: … }`).";
+        return (ErrorClass::Terminal, Some(help.to_owned()));
+    }
+    if code == "BucketAlreadyExists" {
+        let help = "Names of buckets are unique in the world, and somebody else has this one: choose another `name`.";
+        return (ErrorClass::Terminal, Some(help.to_owned()));
+    }
     if is(TRANSIENT) || status.is_some_and(|status| status >= 500) {
         return (ErrorClass::Transient, None);
     }
     (ErrorClass::Terminal, None)
+}
+
+/// True of a text in which AWS says, long after a call, that there is no capacity: a node group and an auto-scaling group
+/// tell so in their health and in their activities, with the code of EC2 in the words.
+#[must_use]
+pub(super) fn lacks_capacity(told: &str) -> bool {
+    CAPACITY.iter().filter(|code| **code != "Unsupported").any(|code| told.contains(code))
 }
 
 /// What AWS says of a failure, classified.
@@ -290,7 +317,7 @@ pub(super) trait Answer<T> {
 
 impl<T, E> Answer<T> for Result<T, SdkError<E, HttpResponse>>
 where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     fn of(self, cloud: &Cloud, call: &'static str) -> Result<T, KindError> {
         self.map_err(|error| failed(cloud, call, error))
@@ -315,7 +342,7 @@ where
 
 fn failed<E>(cloud: &Cloud, call: &'static str, error: SdkError<E, HttpResponse>) -> KindError
 where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     let status = error.raw_response().map(|response| response.status().as_u16());
     match (error.code(), &error) {
@@ -374,7 +401,35 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     texts.join(": ")
 }
 
+/// A request that lacks what it must have; none of the kinds makes one.
+pub(super) fn unbuilt(error: BuildError) -> KindError {
+    KindError::caused("a request to AWS lacks what it must have", error)
+}
+
 /// An SDK's error in one line; its types differ by call and the chain is all that matters of it.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Chain(String);
+
+#[cfg(test)]
+mod capacity_tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_capacity_have_their_class() {
+        for (call, code, class) in [
+            ("ec2:PurchaseCapacityBlock", "InvalidCapacityBlockOfferingIdExpired", ErrorClass::NotYetVisible),
+            ("ec2:PurchaseCapacityBlock", "InvalidCapacityBlockOfferingIdNotFound", ErrorClass::NotYetVisible),
+            ("ec2:RunInstances", "InvalidCapacityReservationState.PendingActivation", ErrorClass::NotYetVisible),
+            ("ec2:CreateCapacityReservation", "InsufficientInstanceCapacity", ErrorClass::Capacity),
+            ("ec2:CreateCapacityReservation", "InstanceLimitExceeded", ErrorClass::Terminal),
+            ("iam:CreateRole", "EntityTemporarilyUnmodifiable", ErrorClass::NotYetVisible),
+            ("iam:AttachRolePolicy", "LimitExceeded", ErrorClass::Terminal),
+            ("iam:CreateRole", "ConcurrentModification", ErrorClass::Transient),
+            ("autoscaling:UpdateAutoScalingGroup", "ResourceContention", ErrorClass::Transient),
+            ("autoscaling:DeleteAutoScalingGroup", "ScalingActivityInProgress", ErrorClass::NotYetVisible),
+        ] {
+            assert_eq!(classify(call, code, "", None).0, class, "{code}");
+        }
+    }
+}

@@ -1,5 +1,5 @@
-//! Target `aws`: what AWS resources may say and what changing them takes. They can be checked and planned in this version,
-//! not made yet ([`crate::planned`]).
+//! Target `aws`: what AWS resources may say, what changing them takes, and the calls that make them. Planning needs no account
+//! ([`kinds_in`]); work does ([`kinds_at`]).
 //!
 //! The fields are those that forge's modules use, named as the rest of the language names things; each says what it is
 //! in AWS's own words where those differ. What AWS would leave insecure by default has no field: volumes, file systems and
@@ -29,18 +29,28 @@ pub enum Market {
     CapacityBlock,
 }
 
+mod activity;
 pub mod bucket;
+mod capacity;
 mod cloud;
 mod ec2;
+mod eks;
 mod error;
+mod fsx;
+mod fsx_sizes;
+mod iam;
 mod least_privilege;
 mod obstacles;
+mod policy;
 mod preflight;
 mod price;
 mod resource;
+mod s3_empty;
+mod s3_settings;
 mod security_rules;
 mod tags;
 mod tariff;
+mod template;
 
 pub use cloud::{Caller, Cloud};
 pub use error::lacks_capacity;
@@ -50,9 +60,8 @@ pub use resource::{Live, Resource};
 pub use tariff::Tariff;
 
 macro_rules! kinds {
-    (live: [$($live:ident),* $(,)?], planned: [$($planned:ident),* $(,)?] $(,)?) => {
-        $(pub mod $live;)*
-        $(pub mod $planned;)*
+    ($($name:ident),* $(,)?) => {
+        $(pub mod $name;)*
 
         /// The kinds of this target without an account, in no region: what has a price that differs by region has none.
         #[must_use]
@@ -63,51 +72,45 @@ macro_rules! kinds {
         /// The kinds of this target without an account, in a region.
         #[must_use]
         pub fn kinds_in(region: Option<&str>) -> Kinds {
-            Kinds::default()
-                $(.with(PlanOnly::<$live::Spec>::within(region)))*
-                $(.with(PlanOnly::<$planned::Spec>::within(region)))*
+            Kinds::default()$(.with(PlanOnly::<$name::Spec>::within(region)))*
         }
 
         /// The kinds of this target in an account; the region is for prices.
         #[must_use]
         pub fn kinds_at(cloud: &Arc<Cloud>, region: Option<&str>) -> Kinds {
-            Kinds::default()
-                $(.with(Live::<$live::Spec>::new(cloud, region)))*
-                $(.with(PlanOnly::<$planned::Spec>::within(region)))*
+            Kinds::default()$(.with(Live::<$name::Spec>::new(cloud, region)))*
         }
 
         /// The IAM actions that the calls of each kind need.
-        pub const ACTIONS: &[(&str, &[&str])] = &[$((<$live::Spec as Planned>::NAME, <$live::Spec as Resource>::ACTIONS)),*];
+        pub const ACTIONS: &[(&str, &[&str])] =
+            &[$((<$name::Spec as Planned>::NAME, <$name::Spec as Resource>::ACTIONS)),*];
     };
 }
 
-kinds! {
-    live: [
-        elastic_ip,
-        internet_gateway,
-        nat_gateway,
-        placement_group,
-        route_table,
-        security_group,
-        subnet,
-        vpc_endpoint,
-        vpc,
-    ],
-    planned: [
-        autoscaling_group,
-        capacity_block,
-        capacity_reservation,
-        eks_access_entry,
-        eks_addon,
-        eks_cluster,
-        eks_nodegroup,
-        eks_pod_identity,
-        fsx_association,
-        fsx_lustre,
-        iam_role,
-        instance_profile,
-        launch_template,
-        oidc_provider,
-        s3_bucket,
-    ],
-}
+kinds![
+    autoscaling_group,
+    capacity_block,
+    capacity_reservation,
+    eks_access_entry,
+    eks_addon,
+    eks_cluster,
+    eks_nodegroup,
+    eks_pod_identity,
+    elastic_ip,
+    fsx_association,
+    fsx_lustre,
+    iam_role,
+    instance,
+    instance_profile,
+    internet_gateway,
+    launch_template,
+    nat_gateway,
+    oidc_provider,
+    placement_group,
+    route_table,
+    s3_bucket,
+    security_group,
+    subnet,
+    vpc,
+    vpc_endpoint,
+];

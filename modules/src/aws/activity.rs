@@ -1,0 +1,88 @@
+//! What Auto Scaling says of its attempts to start instances.
+//!
+//! A group tells of them in scaling activities, whose status message repeats in prose what EC2 has said, as a rule without
+//! its code. The phrases here are those of EC2's messages for the codes that matter ("Troubleshoot Amazon EC2 Auto Scaling",
+//! "instance launch failure", and "Error codes for the Amazon EC2 API").
+
+use super::error::classify;
+use aws_sdk_autoscaling::types::{Activity, ScalingActivityStatusCode};
+use forge_engine::kind::{ErrorClass, KindError};
+
+/// What a message contains, and the code of EC2 that it stands for.
+const PHRASES: &[(&str, &str)] = &[
+    ("PendingActivation", "InvalidCapacityReservationState.PendingActivation"),
+    ("InsufficientInstanceCapacity", "InsufficientInstanceCapacity"),
+    ("do not have sufficient", "InsufficientInstanceCapacity"),
+    ("is no Spot capacity available", "UnfulfillableCapacity"),
+    ("UnfulfillableCapacity", "UnfulfillableCapacity"),
+    ("ReservationCapacityExceeded", "ReservationCapacityExceeded"),
+    ("does not have sufficient capacity", "ReservationCapacityExceeded"),
+    ("InsufficientFreeAddressesInSubnet", "InsufficientFreeAddressesInSubnet"),
+    ("not enough free addresses", "InsufficientFreeAddressesInSubnet"),
+    ("requested configuration is currently not supported", "Unsupported"),
+    ("not supported in your requested Availability Zone", "Unsupported"),
+    ("VcpuLimitExceeded", "VcpuLimitExceeded"),
+    ("vCPU capacity than your current vCPU limit", "VcpuLimitExceeded"),
+    ("MaxSpotInstanceCountExceeded", "MaxSpotInstanceCountExceeded"),
+    ("Max spot instance count exceeded", "MaxSpotInstanceCountExceeded"),
+];
+
+/// The code that a status message stands for.
+pub(super) fn code_of(message: &str) -> Option<&'static str> {
+    PHRASES.iter().find(|(phrase, _)| message.contains(phrase)).map(|(_, code)| *code)
+}
+
+/// What the latest activities say, the latest first: what keeps instances from being started, for as long as that may pass.
+///
+/// # Errors
+/// When there is no capacity or no quota: waiting for those has no end in sight.
+pub(super) fn judge(activities: &[Activity]) -> Result<Option<String>, KindError> {
+    let Some(latest) = activities.first() else { return Ok(None) };
+    if latest.status_code() != Some(&ScalingActivityStatusCode::Failed) {
+        return Ok(None);
+    }
+    let Some(said) = latest.status_message() else { return Ok(None) };
+    let Some(code) = code_of(said) else { return Ok(Some(said.to_owned())) };
+    let (class, help) = classify("ec2:RunInstances", code, said, None);
+    if class == ErrorClass::NotYetVisible {
+        return Ok(Some(said.to_owned()));
+    }
+    Err(KindError { class, message: format!("ec2:RunInstances: {said} ({code})"), help, source: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn activity(status: ScalingActivityStatusCode, said: &str) -> Activity {
+        Activity::builder().status_code(status).status_message(said).build()
+    }
+
+    fn failed(said: &str) -> Activity {
+        activity(ScalingActivityStatusCode::Failed, said)
+    }
+
+    const NONE_LEFT: &str = "We currently do not have sufficient p5.48xlarge capacity in the Availability Zone you requested (us-west-2a). Our system will be working on provisioning additional capacity. Launching EC2 instance failed.";
+
+    #[test]
+    fn no_capacity_is_said_in_the_words_of_aws() {
+        let error = judge(&[failed(NONE_LEFT)]).unwrap_err();
+        assert_eq!(error.class, ErrorClass::Capacity);
+        assert_eq!(error.message, format!("ec2:RunInstances: {NONE_LEFT} (InsufficientInstanceCapacity)"));
+        let quota = "You have requested more vCPU capacity than your current vCPU limit of 64 allows for the instance bucket that the specified instance type belongs to. Launching EC2 instance failed.";
+        let error = judge(&[failed(quota)]).unwrap_err();
+        assert_eq!(error.class, ErrorClass::Terminal);
+        assert!(error.help.unwrap().starts_with("A quota of the account is used up."));
+    }
+
+    #[test]
+    fn a_group_that_tries_again_is_waited_for() {
+        let trying = activity(ScalingActivityStatusCode::InProgress, "");
+        assert_eq!(judge(&[trying, failed(NONE_LEFT)]).unwrap(), None);
+        assert_eq!(judge(&[]).unwrap(), None);
+        let other = "Invalid IAM Instance Profile name. Launching EC2 instance failed.";
+        assert_eq!(judge(&[failed(other)]).unwrap().as_deref(), Some(other));
+        let early = "The Capacity Block has not begun (InvalidCapacityReservationState.PendingActivation).";
+        assert_eq!(judge(&[failed(early)]).unwrap().as_deref(), Some(early));
+    }
+}
