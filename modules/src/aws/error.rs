@@ -67,16 +67,6 @@ const CAPACITY: &[&str] = &[
     "Unsupported",
 ];
 
-/// True when what went wrong, in AWS's words, is that there was no capacity: of nodes that a group starts in its own time,
-/// EKS and Auto Scaling tell in the middle of a text, with the code of EC2.
-#[must_use]
-pub fn lacks_capacity(text: &str) -> bool {
-    let codes = CAPACITY.iter().filter(|code| !matches!(**code, "Unsupported" | "InsufficientFreeAddressesInSubnet"));
-    let mut words = text.split(|c: char| !c.is_alphanumeric());
-    let codes: Vec<&str> = codes.copied().collect();
-    words.any(|word| codes.contains(&word))
-}
-
 /// A quota of the account is used up.
 const QUOTA: &[&str] = &[
     "VcpuLimitExceeded",
@@ -284,7 +274,7 @@ pub(super) fn classify(call: &str, code: &str, message: &str, status: Option<u16
 /// True of a text in which AWS says, long after a call, that there is no capacity: a node group and an auto-scaling group
 /// tell so in their health and in their activities, with the code of EC2 in the words.
 #[must_use]
-pub(super) fn lacks_capacity(told: &str) -> bool {
+pub fn lacks_capacity(told: &str) -> bool {
     CAPACITY.iter().filter(|code| **code != "Unsupported").any(|code| told.contains(code))
 }
 

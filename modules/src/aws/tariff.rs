@@ -7,7 +7,7 @@
 
 use super::cloud::Cloud;
 use super::error::Answer;
-use super::{Market, autoscaling_group, capacity_reservation, eks_nodegroup, launch_template, price};
+use super::{Market, autoscaling_group, capacity_reservation, eks_nodegroup, instance, launch_template, price};
 use aws_sdk_pricing::types::{Filter, FilterType};
 use forge_engine::bill::{Links, Side, Tariff as Pricing};
 use forge_engine::kind::{Hourly, KindError, Kinds};
@@ -154,6 +154,13 @@ fn nodes(kind: &str, spec: &Value, links: &Links<'_>) -> Option<Nodes> {
                 count: group.desired,
                 paid,
             })
+        }
+        "aws.instance" => {
+            let (one, template): (instance::Spec, _) = (typed(spec)?, template());
+            let market = template.as_ref().and_then(|template| template.market).unwrap_or(Market::OnDemand);
+            let paid = paid(market, template.as_ref());
+            let instance_type = one.instance_type.or_else(|| template.and_then(|template| template.instance_type));
+            Some(Nodes { instance_type, count: 1, paid })
         }
         _ => None,
     }

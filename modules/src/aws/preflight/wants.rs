@@ -1,6 +1,8 @@
 //! What a plan wants of an account. Pure.
 
-use crate::aws::{Market, autoscaling_group, capacity_reservation, eks_nodegroup, fsx_lustre, launch_template, subnet};
+use crate::aws::{
+    Market, autoscaling_group, capacity_reservation, eks_nodegroup, fsx_lustre, instance, launch_template, subnet,
+};
 use forge_engine::address::Address;
 use forge_engine::bill::{Links, Side};
 use forge_engine::plan::{Action, Plan, Step};
@@ -148,6 +150,7 @@ impl Reading<'_> {
         match step.kind.as_str() {
             "aws.eks_nodegroup" => self.nodegroup(step, spec),
             "aws.autoscaling_group" => self.instances(step, spec),
+            "aws.instance" => self.instance(step, spec),
             "aws.capacity_reservation" => self.reservation(step, spec),
             "aws.subnet" if comes => {
                 let Some(subnet) = typed::<subnet::Spec>(spec) else { return };
@@ -214,6 +217,15 @@ impl Reading<'_> {
         self.group(step, spec, types, market, template.as_ref(), more, false);
     }
 
+    fn instance(&mut self, step: &Step, spec: &Value) {
+        let Some(one) = typed::<instance::Spec>(spec) else { return };
+        let template = self.template(spec);
+        let of_template = template.as_ref().and_then(|template| template.instance_type.clone());
+        let types = one.instance_type.or(of_template).into_iter().collect();
+        let market = template.as_ref().and_then(|template| template.market).unwrap_or(Market::OnDemand);
+        self.group(step, spec, types, market, template.as_ref(), more(step, Some(1), 1), false);
+    }
+
     #[allow(clippy::too_many_arguments, reason = "the parts of one value")]
     fn group(
         &mut self,
@@ -227,7 +239,8 @@ impl Reading<'_> {
     ) {
         let interfaces = template.map_or(1, |template| with_addresses(&template.interfaces));
         let reserved = template.is_some_and(|template| template.reservation.is_some());
-        let places = self.places(spec, "subnets");
+        let mut places = self.places(spec, "subnets");
+        places.extend(field(spec, "subnet").and_then(|subnet| self.place(subnet)));
         let address = step.address.clone();
         if more > 0 {
             self.wants.groups.push(Group { address, types, market, reserved, more, places, interfaces, kubernetes });
