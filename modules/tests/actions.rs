@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 /// What the bucket of a state needs, which is no kind's.
 const STATE: &[&str] = &["s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:PutObject"];
 
-/// Files that name actions in order to sort or to explain them, not to make them.
-const ABOUT: &[&str] = &["error.rs", "scope.rs", "tests.rs"];
+/// Files that name actions in order to sort them, to explain them or to allow them to others, not to make them.
+const ABOUT: &[&str] = &["error.rs", "policy.rs", "scope.rs", "tests.rs"];
 
 fn is_action(text: &str) -> bool {
     let Some((service, verb)) = text.split_once(':') else { return false };
+    // Condition keys of policies look alike.
     !service.is_empty()
+        && service != "aws"
         && service.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         && verb.starts_with(|c: char| c.is_ascii_uppercase())
         && verb.chars().all(|c| c.is_ascii_alphanumeric())

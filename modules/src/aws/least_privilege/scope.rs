@@ -24,6 +24,8 @@ pub(super) enum Scope {
     TagsAtBirth,
     /// Deletes network interfaces that Kubernetes left behind; they carry no tag of ours.
     LeftBehind,
+    /// Makes network interfaces for others: FSx does it in the caller's name.
+    Interfaces,
     /// Starts instances by a launch template of ours: EKS and Auto Scaling do it in the caller's name.
     Nodes,
     /// Spends money at once.
@@ -144,6 +146,7 @@ pub(super) fn scope(action: &str) -> &'static [Scope] {
     match (service, verb) {
         ("ec2", "CreateTags") => &[S::Own, S::TagsAtBirth],
         ("ec2", "DeleteNetworkInterface" | "DetachNetworkInterface") => &[S::LeftBehind],
+        ("ec2", "CreateNetworkInterface") => &[S::Interfaces],
         ("ec2", "RunInstances") => &[S::Nodes],
         ("ec2", "PurchaseCapacityBlock" | "PurchaseCapacityBlockExtension") => &[S::Purchase],
         ("ec2", _) if OWN.contains(&action) => &[S::Own],
@@ -341,6 +344,7 @@ pub(super) fn limits(scope: Scope, actions: &BTreeSet<&'static str>, known: &Kno
             Limits::new("TagAtCreation", any()).when("ec2:CreateAction", by)
         }
         Scope::LeftBehind => Limits::new("LeftBehind", ec2(["network-interface"].into())),
+        Scope::Interfaces => Limits::new("Interfaces", ec2(["network-interface", "security-group", "subnet"].into())),
         Scope::Nodes => Limits::new("Nodes", any()),
         Scope::Purchase => Limits::new("BuyCapacity", vec!["*".to_owned()]),
         Scope::Roles => Limits::new("Roles", vec![known.global(&format!("role/forge/{path}/*"))]),
@@ -386,8 +390,8 @@ pub(super) fn limits(scope: Scope, actions: &BTreeSet<&'static str>, known: &Kno
         }
         Scope::Parameters => Limits::new("Parameters", vec![known.arn("ssm", "parameter/aws/service/*")]),
         Scope::Keys => {
-            let keys: Vec<String> = known.keys.iter().cloned().collect();
-            Limits::new("Keys", if keys.is_empty() { vec![known.arn("kms", "key/*")] } else { keys })
+            // AWS's own keys need no permission of the caller's.
+            Limits::new("Keys", known.keys.iter().cloned().collect())
         }
     }
 }
