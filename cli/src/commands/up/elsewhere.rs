@@ -21,6 +21,8 @@ use std::collections::BTreeSet;
 pub(super) struct Next {
     pub(super) project: Project,
     pub(super) intent: Intent,
+    /// Why, for people.
+    pub(super) why: String,
 }
 
 /// What to do after a run; none when it lacked no capacity, was stopped, or all has been tried.
@@ -48,9 +50,9 @@ pub(super) fn next(
         ui.say(format!("no capacity for {names}, and all that the blueprint lists has been tried"));
         return Ok(None);
     };
-    ui.say(format!("no capacity for {names}: going on with what the blueprint lists next"));
+    let why = format!("no capacity for {names}: going on with what the blueprint lists next");
     let intent = Intent::of(&project, &after, state, arguments)?;
-    Ok(Some(Next { project, intent }))
+    Ok(Some(Next { project, intent, why }))
 }
 
 /// What failed for want of capacity.

@@ -162,6 +162,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
         if !ui.json {
             ui.tell(&view::outcome::text(&outcome, ui.talk_colours()));
         }
+        ui.say(&next.why);
         let bucket = current.bucket.take();
         current = Current { bucket, ..next.intent.current.clone() };
         // Before anything is made by it: a killed forge goes on there, too.
