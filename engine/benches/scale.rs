@@ -96,8 +96,8 @@ fn plant(cloud: &Cloud, desired: &Desired) -> BTreeMap<Address, Record> {
         let record = Record {
             kind: resource.kind.clone(),
             id,
-            spec,
-            outputs: BTreeMap::new(),
+            spec: Arc::new(spec),
+            outputs: Arc::default(),
             dependencies: resource.dependencies(),
             protect: false,
             operation,
@@ -115,7 +115,7 @@ async fn prepare(size: usize, directory: &Path) {
     let mut records = plant(&cloud, &desired);
     for object in cloud.objects() {
         let address = object.tags.expect("it was planted with tags").address;
-        records.get_mut(&address).expect("it was planted").outputs = object.outputs;
+        records.get_mut(&address).expect("it was planted").outputs = Arc::new(object.outputs);
     }
     let journal = Journal::open(directory, &desired.deployment, cloud.clock()).expect("a journal");
     let state = State { records: records.into_iter().collect(), ..State::default() };

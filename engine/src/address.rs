@@ -2,16 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
-/// Where a resource stands in its deployment: `network.private[0]`, the module path and the resource's own name.
+/// Where a resource stands in its deployment: `network.private[0]`, the module path and the resource's own name. Clones share
+/// the text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Address(String);
+pub struct Address(Arc<str>);
 
 impl Address {
     /// An address from its text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(text.into().into())
     }
 
     /// Its text.

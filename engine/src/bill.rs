@@ -9,6 +9,7 @@ use crate::kind::{Hourly, Kinds};
 use crate::plan::{Action, Plan, Step};
 use crate::value::{Output, Value};
 use serde_json::{Value as Json, json};
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
@@ -69,9 +70,8 @@ impl<'p> Links<'p> {
 
     /// The specification of that resource.
     #[must_use]
-    pub fn spec(&self, value: &Value, kind: &str) -> Option<Value> {
-        let step = self.follow(value, kind)?;
-        spec(step, self.side)
+    pub fn spec(&self, value: &Value, kind: &str) -> Option<Cow<'p, Value>> {
+        specification(self.follow(value, kind)?, self.side)
     }
 }
 
@@ -89,13 +89,15 @@ impl<'p> Steps<'p> {
     }
 }
 
-/// The specification on one side of a plan.
-fn spec(step: &Step, side: Side) -> Option<Value> {
+/// The specification of a step's resource on one side of a plan.
+#[must_use]
+pub fn specification(step: &Step, side: Side) -> Option<Cow<'_, Value>> {
     let stays = matches!(step.action, Action::NoOp | Action::Adopt);
     match (side, &step.desired) {
-        (Side::After, Some(desired)) => Some(desired.clone()),
-        (Side::Before, Some(desired)) if stays => Some(desired.clone()),
-        _ => step.before.clone().map(Value::from),
+        (Side::After, Some(desired)) => Some(Cow::Borrowed(desired)),
+        (Side::Before, Some(desired)) if stays => Some(Cow::Borrowed(desired)),
+        // What stays as it is may be known by its record alone.
+        _ => step.before.as_deref().map(|before| Cow::Owned(Value::from(before.clone()))),
     }
 }
 
@@ -143,7 +145,7 @@ pub struct Item<'p> {
 pub fn bill<'p>(plan: &'p Plan, tariff: &dyn Tariff) -> Vec<Item<'p>> {
     let (before, after) = (Links::of(plan, Side::Before), Links::of(plan, Side::After));
     let price = |step: &Step, side, links: &Links<'_>| {
-        Price::of(spec(step, side).and_then(|spec| tariff.hourly(&step.kind, &spec, links)))
+        Price::of(specification(step, side).and_then(|spec| tariff.hourly(&step.kind, &spec, links)))
     };
     let item = |step: &'p Step| {
         let was = || price(step, Side::Before, &before);
@@ -182,8 +184,8 @@ mod tests {
             };
             match kind {
                 "test.template" => Some(Hourly(0.0)),
-                _ => match links.spec(fields.get("template")?, "test.template")? {
-                    Value::Map(template) => number(&template),
+                _ => match links.spec(fields.get("template")?, "test.template")?.as_ref() {
+                    Value::Map(template) => number(template),
                     _ => None,
                 },
             }
@@ -191,7 +193,7 @@ mod tests {
     }
 
     fn step(address: &str, kind: &str, action: Action, desired: Option<Value>, before: Option<Json>) -> Step {
-        Step { desired, before, ..Step::new(&Address::new(address), kind, action) }
+        Step { desired, before: before.map(Into::into), ..Step::new(&Address::new(address), kind, action) }
     }
 
     #[test]

@@ -39,10 +39,10 @@ impl Graph {
         }
         let mut dependencies = vec![Vec::new(); resources.len()];
         for (position, resource) in resources.iter().enumerate() {
-            for dependency in resource.dependencies() {
-                match index.get(&dependency) {
+            for dependency in resource.needs() {
+                match index.get(dependency) {
                     Some(&target) => dependencies[position].push(target),
-                    None => findings.push(refers_to_nothing(resource, &dependency)),
+                    None => findings.push(refers_to_nothing(resource, dependency)),
                 }
             }
         }
@@ -66,6 +66,11 @@ impl Graph {
     /// Positions in the list that the graph was built from, in the same order as [`Graph::order`].
     pub fn positions(&self) -> impl DoubleEndedIterator<Item = usize> {
         self.order.iter().copied()
+    }
+
+    /// Where the resource at `address` stands in the list that the graph was built from.
+    pub(crate) fn position(&self, address: &Address) -> Option<usize> {
+        self.index.get(address).copied()
     }
 
     /// What `address` depends on directly.

@@ -6,6 +6,9 @@
 //!
 //! Kinds are written against the typed trait and used through its erased twin [`AnyKind`], which every [`Kind`] is.
 
+mod given;
+mod same;
+
 use crate::address::{Address, Deployment, OperationId};
 use futures::future::BoxFuture;
 use schemars::JsonSchema;
@@ -16,6 +19,8 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use given::Given;
 
 /// Who a resource belongs to: the tags `forge:deployment`, `forge:address`, `forge:operation` set at creation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,6 +289,9 @@ pub trait AnyKind: Send + Sync {
     /// # Errors
     /// What serde says of the first thing that does not fit.
     fn normalize(&self, spec: &Json) -> Result<Json, String>;
+    /// True when a specification fits and its normal form is `normal`, found without making it. It may be false all the
+    /// same, and then [`AnyKind::normalize`] tells more.
+    fn normalizes_to(&self, given: Given<'_>, normal: &Json) -> bool;
     /// [`Kind::effect`]; both specifications have been normalised.
     ///
     /// # Errors
@@ -374,6 +382,10 @@ impl<K: Kind> AnyKind for K {
     fn normalize(&self, spec: &Json) -> Result<Json, String> {
         let typed = K::Spec::deserialize(spec).map_err(|error| error.to_string())?;
         serde_json::to_value(&typed).map_err(|error| error.to_string())
+    }
+
+    fn normalizes_to(&self, given: Given<'_>, normal: &Json) -> bool {
+        K::Spec::deserialize(given).is_ok_and(|typed| same::is_same(&typed, normal))
     }
 
     fn effect(&self, field: &str, before: &Json, after: &Json) -> Result<Effect, String> {

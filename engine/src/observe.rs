@@ -266,7 +266,7 @@ impl Task<'_> {
         }
         let looks = asker.read_all(self.kind.as_ref(), self.wanted(&listed, &identities)).await?;
         let mut open = BTreeSet::new();
-        {
+        if !self.created.is_empty() {
             let shown = looks.iter().filter(|look| look.observed.is_some()).map(|look| look.id.as_str());
             let shown: BTreeSet<&str> = shown.chain(listed.iter().copied()).collect();
             identities.retain(|_, id| shown.contains(id.as_str()));

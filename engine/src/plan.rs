@@ -27,11 +27,13 @@ mod survey;
 mod up;
 
 use crate::address::{Address, Deployment, OperationId};
+use crate::state::Outputs;
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 pub use destroy::{DestroyOptions, plan_destroy};
 pub use rebuild::{Rebuilt, rebuild};
@@ -166,12 +168,12 @@ pub struct Step {
     pub moved_from: Option<Address>,
     /// True when its tags name another address than this one, and are to follow.
     pub retags: bool,
-    /// The specification to apply; none when it goes.
+    /// The specification to apply; none when it goes, and when it stays word for word as it is.
     pub desired: Option<Value>,
     /// The specification as it is now, where that is known.
-    pub before: Option<Json>,
+    pub before: Option<Arc<Json>>,
     /// The outputs of the living resource.
-    pub outputs: BTreeMap<String, Json>,
+    pub outputs: Arc<Outputs>,
     /// What it depends on from now on.
     pub dependencies: BTreeSet<Address>,
     /// What it depended on until now.
@@ -396,7 +398,7 @@ impl Step {
             stays_failed: false,
             desired: None,
             before: None,
-            outputs: BTreeMap::new(),
+            outputs: Arc::default(),
             dependencies: BTreeSet::new(),
             recorded_dependencies: BTreeSet::new(),
             protect: false,

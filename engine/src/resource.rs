@@ -28,12 +28,16 @@ impl Resource {
     /// Everything that must exist before it: references and explicit dependencies.
     #[must_use]
     pub fn dependencies(&self) -> BTreeSet<Address> {
-        self.spec
-            .outputs()
-            .into_iter()
-            .map(|output| output.address.clone())
-            .chain(self.depends_on.iter().cloned())
-            .collect()
+        self.needs().into_iter().cloned().collect()
+    }
+
+    /// The same, each once and in order.
+    pub(crate) fn needs(&self) -> Vec<&Address> {
+        let mut needs: Vec<&Address> = self.depends_on.iter().collect();
+        self.spec.each_output(&mut |output| needs.push(&output.address));
+        needs.sort_unstable();
+        needs.dedup();
+        needs
     }
 }
 

@@ -17,6 +17,7 @@ use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use std::collections::btree_map::Entry as BTreeEntry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A call that changes the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +31,10 @@ pub enum Call {
     Delete,
 }
 
-/// A resource that exists as far as the journal knows.
+/// Outputs by name.
+pub type Outputs = BTreeMap<String, Json>;
+
+/// A resource that exists as far as the journal knows. What is large in it is shared by its clones.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Its kind.
@@ -39,9 +43,9 @@ pub struct Record {
     pub id: String,
     /// Its specification as it was last applied, resolved and in normal form; null when that is not known, because the
     /// record was rebuilt from the world and not all of it could be read back.
-    pub spec: Json,
+    pub spec: Arc<Json>,
     /// Its outputs by name.
-    pub outputs: BTreeMap<String, Json>,
+    pub outputs: Arc<Outputs>,
     /// What it depended on when it was last applied.
     pub dependencies: BTreeSet<Address>,
     /// True when no plan may delete or replace it.
@@ -316,8 +320,8 @@ mod tests {
         Box::new(Record {
             kind: "test.thing".into(),
             id: id.into(),
-            spec: Json::Null,
-            outputs: BTreeMap::new(),
+            spec: Arc::default(),
+            outputs: Arc::default(),
             dependencies: BTreeSet::new(),
             protect: false,
             operation: OperationId("made".into()),

@@ -81,17 +81,18 @@ impl Value {
     #[must_use]
     pub fn outputs(&self) -> BTreeSet<&Output> {
         let mut found = BTreeSet::new();
-        self.collect_outputs(&mut found);
+        self.each_output(&mut |output| {
+            found.insert(output);
+        });
         found
     }
 
-    fn collect_outputs<'a>(&'a self, found: &mut BTreeSet<&'a Output>) {
+    /// Calls `found` with every output that it waits for, as often as it is named.
+    pub(crate) fn each_output<'a>(&'a self, found: &mut impl FnMut(&'a Output)) {
         match self {
-            Self::Output(output) => {
-                found.insert(output);
-            }
-            Self::List(items) | Self::Concat(items) => items.iter().for_each(|item| item.collect_outputs(found)),
-            Self::Map(entries) => entries.values().for_each(|item| item.collect_outputs(found)),
+            Self::Output(output) => found(output),
+            Self::List(items) | Self::Concat(items) => items.iter().for_each(|item| item.each_output(found)),
+            Self::Map(entries) => entries.values().for_each(|item| item.each_output(found)),
             Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) | Self::Secret(_) => {}
         }
     }

@@ -8,13 +8,13 @@ use crate::event::Event;
 use crate::gate::{Gate, Urgency};
 use crate::journal::JournalError;
 use crate::kind::{AnyKind, Effect, ErrorClass, KindError, Observed, Readiness, Tags};
-use crate::plan::{Gone, Part, Plan, Step};
-use crate::state::{Begin, Call, Entry, Record, spec_hash};
+use crate::plan::{Action, Gone, Part, Plan, Step};
+use crate::state::{Begin, Call, Entry, Outputs, Record, spec_hash};
 use crate::value::Output;
 use jiff::Timestamp;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
 
 /// Walks one plan.
@@ -153,7 +153,7 @@ impl Executor<'_> {
     pub(super) async fn keep(&self, step: &Step) -> Result<Done, StepError> {
         self.forget_gone(step).await?;
         if step.rewrites_record {
-            let spec = self.desired(step, None)?;
+            let spec = Arc::new(self.desired(step, None)?);
             self.recorded(step, spec, step.outputs.clone(), step.settles.clone()).await?;
         }
         Ok(Done { call: None, id: step.id.clone() })
@@ -189,7 +189,7 @@ impl Executor<'_> {
         let vanished = || StepError::new(format!("{id} has disappeared since the plan was made"));
         let observed = self.look(work, kind, || kind.read(&id)).await?.ok_or_else(vanished)?;
         let observed = self.until_ready(work, kind, observed, kind.typical().create).await?;
-        self.recorded(step, spec, observed.outputs, step.settles.clone()).await?;
+        self.recorded(step, Arc::new(spec), Arc::new(observed.outputs), step.settles.clone()).await?;
         Ok(Done { call: None, id: Some(id) })
     }
 
@@ -274,17 +274,17 @@ impl Executor<'_> {
         let id = living(step)?;
         let creation = step.operation.clone().unwrap_or_else(self.run.new_operation);
         if step.adopts {
-            let before = step.before.clone().unwrap_or(Json::Null);
+            let before = step.before.clone().unwrap_or_default();
             self.recorded(step, before, step.outputs.clone(), vec![creation.clone()]).await?;
         }
         if !really_changes(step, kind, &spec)? && !step.retags {
             self.begun(work);
-            self.recorded(step, spec, step.outputs.clone(), step.settles.clone()).await?;
+            self.recorded(step, Arc::new(spec), step.outputs.clone(), step.settles.clone()).await?;
             return Ok(Done { call: None, id: Some(id) });
         }
         let (operation, first) = self.begin(step, Call::Update, Some(&id), Some(&spec));
         let tags = self.tags(step, creation.clone());
-        let call = || kind.update(&id, step.before.as_ref(), &spec, &tags);
+        let call = || kind.update(&id, step.before.as_deref(), &spec, &tags);
         // However it fails, part of it may have been done: it stays pending.
         let announcement = Announcement { operation: &operation, first };
         let observed = self.change(work, kind, announcement, call).await?.map_err(|failed| failed.error)?;
@@ -327,7 +327,11 @@ impl Executor<'_> {
 
     /// The specification to apply, with everything in it known.
     fn desired(&self, step: &Step, kind: Option<&dyn AnyKind>) -> Result<Json, StepError> {
-        let value = step.desired.as_ref().ok_or_else(|| StepError::new("the plan says not what it is to be".into()))?;
+        let Some(value) = &step.desired else {
+            // It stays as it is.
+            let before = step.before.as_deref().filter(|_| step.action == Action::NoOp);
+            return before.cloned().ok_or_else(|| StepError::new("the plan says not what it is to be".into()));
+        };
         let resolved = value.resolve(&|output: &Output| self.run.journal.output(output)).map_err(|output| {
             StepError::new(format!("it needs `{output}`, which is still not known"))
                 .help("this is a bug in the kind that should have this output")
@@ -373,8 +377,8 @@ impl Executor<'_> {
     async fn recorded(
         &self,
         step: &Step,
-        spec: Json,
-        outputs: BTreeMap<String, Json>,
+        spec: Arc<Json>,
+        outputs: Arc<Outputs>,
         settles: Vec<OperationId>,
     ) -> Result<(), StepError> {
         let operation = step.operation.clone().unwrap_or_else(self.run.new_operation);
@@ -396,8 +400,8 @@ impl Executor<'_> {
         Record {
             kind: step.kind.clone(),
             id: observed.id.clone(),
-            spec,
-            outputs: observed.outputs.clone(),
+            spec: Arc::new(spec),
+            outputs: Arc::new(observed.outputs.clone()),
             dependencies: step.dependencies.clone(),
             protect: step.protect,
             operation,
@@ -428,7 +432,7 @@ fn really_changes(step: &Step, kind: &dyn AnyKind, spec: &Json) -> Result<bool, 
         }
         changes = true;
         let known = change.after.as_ref().is_none_or(crate::value::Value::is_known);
-        let before = step.before.as_ref().unwrap_or(&Json::Null);
+        let before = step.before.as_deref().unwrap_or(&Json::Null);
         if !known && matches!(kind.effect(&change.field, before, spec), Ok(effect) if effect != Effect::InPlace) {
             let field = &change.field;
             return Err(StepError::new(format!("`{field}`, now that it is known, needs more than the planned update"))

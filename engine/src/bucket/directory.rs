@@ -101,7 +101,8 @@ impl Directory {
         DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
         match condition {
             Condition::Absent => match fs::hard_link(draft, target) {
-                Ok(()) => fs::remove_file(draft)?,
+                // From here on it is there, whatever becomes of the draft: somebody who clears away may be faster.
+                Ok(()) => drop(fs::remove_file(draft)),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
                 Err(error) => return Err(error),
             },

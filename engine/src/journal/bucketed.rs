@@ -13,11 +13,17 @@
 //! nothing is remembered any more, which is when a whole journal may be being deleted, a new owner writes a beginning.
 //! The object with which an owner announced itself stays as long as that owner is there: it has the very number that the
 //! one before would take next.
+//!
+//! **Strays.** Only when everything is deleted, the lease included, is that number free again; an owner that has slept since
+//! before then may still write one object. Its entries have an epoch from before there was the lease that is there now, which
+//! none of this journal can have. Where that is so, what looks like the end of a journal without its beginning is set aside,
+//! and the next owner deletes it.
 
 use super::JournalError;
 use super::line;
 use super::store::{Appended, Content, Part, Store};
 use crate::bucket::{Bucket, BucketError, Condition, ETag, Object, patiently};
+use crate::lock::lease::{LeaseError, Place};
 use crate::sabotage::{Sabotage, broken};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{self, StreamExt};
@@ -47,14 +53,19 @@ pub struct BucketStore {
     next: u64,
     /// What this owner announced itself with.
     announced: Option<u64>,
+    /// What was written by somebody who slept through the end of an earlier journal.
+    strays: BTreeMap<u64, ETag>,
+    lease: Place,
 }
 
 impl BucketStore {
     /// The journal in `bucket` below `prefix`, which is empty or ends in a slash.
     #[must_use]
     pub fn new(bucket: Arc<dyn Bucket>, prefix: &str) -> Self {
+        let lease = Place::new(Arc::clone(&bucket), prefix);
         let prefix = format!("{prefix}{DIRECTORY}");
-        Self { bucket, prefix, objects: BTreeMap::new(), next: 1, announced: None }
+        let (objects, strays) = Default::default();
+        Self { bucket, prefix, objects, next: 1, announced: None, strays, lease }
     }
 
     fn key(&self, number: u64) -> String {
@@ -78,8 +89,18 @@ impl BucketStore {
         for _ in 0..READINGS {
             let keys = patiently(PATIENCE, || self.bucket.list(&self.prefix)).await.map_err(failed("list"))?;
             self.objects = keys.iter().filter_map(|key| Some((self.number(key)?, None))).collect();
-            if let Some(parts) = self.read_back().await? {
-                return Ok(Content { parts, tears: false });
+            self.strays.clear();
+            let read = match self.read_back().await {
+                Err(damage @ JournalError::Corrupt { .. }) => {
+                    if !self.set_strays_aside().await? {
+                        return Err(damage);
+                    }
+                    self.read_back().await?
+                }
+                read => read?,
+            };
+            if let Some(parts) = read {
+                return Ok(Content { parts, tears: false, strays: !self.strays.is_empty() });
             }
         }
         Err(failed("read")(BucketError::Conflict { key: self.prefix.clone() }))
@@ -119,6 +140,37 @@ impl BucketStore {
         self.next = last + 1;
         parts.reverse();
         Ok(Some(parts))
+    }
+
+    /// Takes strays out of what is there, from the end; false when there are none.
+    async fn set_strays_aside(&mut self) -> Result<bool, JournalError> {
+        let first = match self.lease.first_epoch().await {
+            Ok(first) => first.unwrap_or(u64::MAX),
+            Err(LeaseError::Bucket(error)) => return Err(failed("read the lease of")(error)),
+            // It tells nothing.
+            Err(_) => return Ok(false),
+        };
+        let numbers: Vec<u64> = self.objects.keys().rev().copied().collect();
+        for number in numbers {
+            match self.get(number).await? {
+                Some(object) if line::is_older(&object.bytes, first) => self.strays.insert(number, object.etag),
+                _ => break,
+            };
+            self.objects.remove(&number);
+        }
+        Ok(!self.strays.is_empty())
+    }
+
+    /// Deletes what was set aside.
+    async fn delete_strays(&mut self) -> Result<(), JournalError> {
+        for (number, etag) in std::mem::take(&mut self.strays) {
+            let key = self.key(number);
+            match patiently(PATIENCE, || self.bucket.delete(&key, Condition::Matches(etag.clone()))).await {
+                Ok(()) | Err(BucketError::Conflict { .. }) => {}
+                Err(error) => return Err(failed("delete what was left in")(error)),
+            }
+        }
+        Ok(())
     }
 
     /// Writes the next object.
@@ -170,6 +222,8 @@ impl BucketStore {
     }
 
     async fn replace_now(&mut self, text: Vec<u8>) -> Result<Appended, JournalError> {
+        // In the place of one of these somebody else would seem to have written.
+        self.delete_strays().await?;
         let beginning = self.next;
         if self.write(text).await? == Appended::Overtaken {
             return Ok(Appended::Overtaken);

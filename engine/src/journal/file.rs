@@ -38,11 +38,11 @@ impl FileStore {
         let text = match fs::read(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Content { parts: Vec::new(), tears: true });
+                return Ok(Content { parts: Vec::new(), tears: true, strays: false });
             }
             Err(error) => return Err(JournalError::io("read", &self.path)(error)),
         };
-        Ok(Content { parts: vec![Part { place: self.path.clone(), text }], tears: true })
+        Ok(Content { parts: vec![Part { place: self.path.clone(), text }], tears: true, strays: false })
     }
 
     fn open(&mut self) -> Result<&mut File, JournalError> {

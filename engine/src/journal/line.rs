@@ -169,6 +169,15 @@ fn take(loaded: &mut Loaded, body: BodyIn) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a part is nothing but whole entries of numbered owners before the one with the number `epoch`.
+pub(super) fn is_older(text: &[u8], epoch: u64) -> bool {
+    let older = |line: &[u8]| {
+        let body = line.strip_suffix(b"\n").and_then(|line| decode(line, VERSION).ok());
+        body.is_some_and(|body| 0 < body.epoch && body.epoch < epoch)
+    };
+    !text.is_empty() && text.split_inclusive(|byte| *byte == b'\n').all(older)
+}
+
 /// Whether a part begins a journal.
 pub(super) fn is_beginning(text: &[u8]) -> bool {
     let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();

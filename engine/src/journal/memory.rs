@@ -143,7 +143,7 @@ impl Store for MemoryStore {
 
     fn load(&mut self) -> BoxFuture<'_, Result<Content, JournalError>> {
         let part = |text| Part { place: self.place(), text };
-        ready(Ok(Content { parts: self.bytes().map(part).into_iter().collect(), tears: true })).boxed()
+        ready(Ok(Content { parts: self.bytes().map(part).into_iter().collect(), tears: true, strays: false })).boxed()
     }
 
     fn cut(&mut self, good: u64) -> BoxFuture<'_, Result<(), JournalError>> {

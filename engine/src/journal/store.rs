@@ -20,6 +20,8 @@ pub struct Content {
     pub parts: Vec<Part>,
     /// True when a crash can leave a torn end. Where it cannot, an end that does not verify is damage.
     pub tears: bool,
+    /// True when there is something beside it that does not belong to it, and that [`Store::replace`] takes away.
+    pub strays: bool,
 }
 
 /// Where the bytes of a journal are. It knows nothing of lines: it keeps them in the order in which they come.

@@ -1,11 +1,14 @@
 use super::*;
 use crate::address::{Address, OperationId};
+use crate::bucket::Bucket;
 use crate::bucket::memory::{Fault, MemoryBucket};
+use crate::lock::Holder;
+use crate::lock::lease::{Attempt, Contender, Lease, Place, Ticks};
 use crate::sim::clock;
 use crate::state::{Call, Record};
 use futures::future::join_all;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 
 const FILE: &str = file::NAME;
@@ -36,8 +39,8 @@ fn end(n: usize) -> Entry {
     let record = Record {
         kind: "test.thing".to_owned(),
         id: format!("i-{n}"),
-        spec: begin(n).spec.unwrap(),
-        outputs: BTreeMap::new(),
+        spec: begin(n).spec.unwrap().into(),
+        outputs: Arc::default(),
         dependencies: BTreeSet::new(),
         protect: false,
         operation: OperationId(format!("op{n}")),
@@ -64,7 +67,7 @@ fn entries(kinds: &[u8]) -> Vec<Entry> {
 
 fn load(text: &[u8]) -> Result<State, JournalError> {
     let parts = vec![Part { place: FILE.into(), text: text.to_vec() }];
-    Ok(line::load(&Content { parts, tears: true }, &deployment())?.state)
+    Ok(line::load(&Content { parts, tears: true, strays: false }, &deployment())?.state)
 }
 
 async fn write(directory: &Path, entries: &[Entry]) {
@@ -435,6 +438,97 @@ async fn in_a_bucket_compaction_and_removal_can_stop_anywhere() {
             return;
         }
     }
+}
+
+/// Owners one after the other, each with the epoch of its lease.
+async fn owned(bucket: &MemoryBucket, since: i64) -> (Lease, Journal) {
+    let bucket: Arc<dyn Bucket> = Arc::new(bucket.clone());
+    let since = Timestamp::from_second(since).unwrap();
+    let holder = Holder { pid: 1, host: "here".to_owned(), since, command: "forge up".to_owned() };
+    let start = tokio::time::Instant::now();
+    let ticks: Ticks = Arc::new(move || start.elapsed());
+    let place = Place::new(Arc::clone(&bucket), "d/");
+    let ttl = std::time::Duration::from_secs(30);
+    let mut contender = Contender::new(place, holder, format!("owner {since}"), ttl, ticks);
+    let lease = loop {
+        match contender.attempt().await.unwrap() {
+            Attempt::Taken(lease) => break lease,
+            Attempt::Held(_, left) => tokio::time::sleep(left).await,
+        }
+    };
+    let store = BucketStore::new(bucket, "d/");
+    let journal = Journal::over(store, &deployment(), clock(), lease.guard()).await.unwrap();
+    (lease, journal)
+}
+
+async fn look(bucket: &MemoryBucket) -> Result<State, JournalError> {
+    Journal::look(BucketStore::new(Arc::new(bucket.clone()), "d/"), &deployment()).await
+}
+
+/// What an owner writes that sleeps between its guard and its write while others destroy everything.
+async fn written_in_sleep(bucket: &MemoryBucket) -> (String, Vec<u8>) {
+    let (_lease, journal) = owned(bucket, 1000).await;
+    for n in 0..4 {
+        journal.begin(begin(n)).await.unwrap();
+    }
+    let last = bucket.objects().into_iter().rfind(|(key, _)| key.contains("journal/")).unwrap();
+    bucket.set(&last.0, None);
+    drop(journal);
+    let (lease, journal) = owned(bucket, 2000).await;
+    journal.remove().await.unwrap();
+    lease.remove().await.unwrap();
+    assert_eq!(keys(bucket), [""; 0]);
+    bucket.set(&last.0, Some(last.1.clone()));
+    last
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_in_sleep_after_everything_was_destroyed_is_cleared_away() {
+    let bucket = MemoryBucket::new();
+    let (key, _) = written_in_sleep(&bucket).await;
+    assert!(look(&bucket).await.unwrap().is_empty(), "whoever only looks sees nothing");
+    assert!(bucket.objects().contains_key(&key), "and touches nothing");
+    let (_lease, journal) = owned(&bucket, 3000).await;
+    assert!(journal.state().is_empty());
+    assert!(!bucket.objects().contains_key(&key));
+    for n in 10..20 {
+        journal.begin(begin(n)).await.unwrap();
+    }
+    assert_eq!(look(&bucket).await.unwrap(), journal.state());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_in_sleep_does_not_hurt_the_journal_that_came_after() {
+    let bucket = MemoryBucket::new();
+    let (key, text) = written_in_sleep(&bucket).await;
+    bucket.set(&key, None);
+    let (lease, journal) = owned(&bucket, 3000).await;
+    journal.begin(begin(10)).await.unwrap();
+    let state = journal.state();
+    drop(journal);
+    bucket.set(&key, Some(text));
+    lease.release().await.unwrap();
+    let (_lease, journal) = owned(&bucket, 4000).await;
+    assert_eq!(journal.state(), state);
+    for n in 20..30 {
+        journal.begin(begin(n)).await.unwrap();
+    }
+    assert_eq!(look(&bucket).await.unwrap(), journal.state());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_without_its_beginning_is_damage_while_its_lease_lives() {
+    let bucket = MemoryBucket::new();
+    let (lease, journal) = owned(&bucket, 1000).await;
+    journal.begin(begin(0)).await.unwrap();
+    drop(journal);
+    lease.release().await.unwrap();
+    let first = bucket.objects().into_keys().find(|key| key.contains("journal/")).unwrap();
+    bucket.set(&first, None);
+    assert_eq!(
+        look(&bucket).await.unwrap_err().to_string(),
+        format!("the journal is damaged: {first}:1: it is missing")
+    );
 }
 
 /// The states after each of the entries, the empty one first.

@@ -79,7 +79,7 @@ impl Log {
             if let Some(good) = loaded.torn {
                 store.cut(good).await?;
             }
-            let rewrite = content.parts.is_empty() || loaded.version != VERSION;
+            let rewrite = content.parts.is_empty() || loaded.version != VERSION || content.strays;
             *state.lock().unwrap_or_else(PoisonError::into_inner) = loaded.state;
             let state = Arc::clone(&state);
             let mut log = Self { store, owner, state, entries: loaded.entries, broken: None };

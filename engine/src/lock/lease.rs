@@ -79,6 +79,10 @@ struct Document {
     /// Tells this owner from every other that has ever been.
     owner: String,
     epoch: u64,
+    /// The epoch in which this object was made: all that has a lower one is of a life of the deployment that has ended. 0
+    /// where it was made by a forge that did not say.
+    #[serde(default)]
+    first: u64,
     ttl_ms: u64,
     beat: u64,
 }
@@ -119,6 +123,15 @@ impl Place {
     /// When it cannot be read.
     pub async fn look(&self) -> Result<Option<Seen>, LeaseError> {
         Ok(self.read().await?.and_then(|(document, _)| document.seen()))
+    }
+
+    /// The epoch since which there has been a lease. None when there is no lease, and so nobody since the last one was
+    /// removed; 0 when nobody knows.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) async fn first_epoch(&self) -> Result<Option<u64>, LeaseError> {
+        Ok(self.read().await?.map(|(document, _)| document.first))
     }
 
     /// Takes it from whoever holds it, at once; returns who that was. The old owner is fenced at its next beat, and
@@ -206,7 +219,7 @@ impl Contender {
                 // A number that no earlier lease had, should the object have been deleted: later than any of them.
                 None => {
                     let first = u64::try_from(self.holder.since.as_second()).unwrap_or_default().max(1);
-                    (self.document(first), Condition::Absent)
+                    (self.document(first, first), Condition::Absent)
                 }
                 // An earlier try of ours took effect and said that it did not. When that was is not known, so that only a
                 // beat from now on tells how long it lasts.
@@ -214,13 +227,13 @@ impl Contender {
                     (Document { beat: document.beat + 1, ..document }, Condition::Matches(etag))
                 }
                 Some((document, etag)) => match document.seen() {
-                    None => (self.document(document.epoch + 1), Condition::Matches(etag)),
+                    None => (self.document(document.epoch + 1, document.first), Condition::Matches(etag)),
                     Some(seen) => {
                         let left = self.left(&etag, seen.ttl);
                         if !left.is_zero() {
                             return Ok(Attempt::Held(seen, left));
                         }
-                        (self.document(document.epoch + 1), Condition::Matches(etag))
+                        (self.document(document.epoch + 1, document.first), Condition::Matches(etag))
                     }
                 },
             };
@@ -236,10 +249,10 @@ impl Contender {
         Err(LeaseError::Restless { key: self.place.key.clone() })
     }
 
-    fn document(&self, epoch: u64) -> Document {
+    fn document(&self, epoch: u64, first: u64) -> Document {
         let (holder, owner) = (Some(self.holder.clone()), self.owner.clone());
         let ttl_ms = u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX);
-        Document { v: VERSION, holder, owner, epoch, ttl_ms, beat: 0 }
+        Document { v: VERSION, holder, owner, epoch, first, ttl_ms, beat: 0 }
     }
 
     /// For how long this version must still be seen.

@@ -38,20 +38,21 @@ impl Comparison {
 
 /// True when there is nothing to compare: what is desired is what was applied, and the world has not changed it. That is so
 /// for nearly everything nearly always, and is found without copying anything.
-fn is_same(known: &Known<'_>, desired: &Prepared) -> bool {
+fn is_same(known: &Known<'_>, desired: &Prepared<'_>) -> bool {
     let Some(recorded) = known.recorded.filter(|recorded| desired.is(recorded)) else { return false };
     let untouched = |(field, seen): (&String, &Json)| recorded.get(field).is_none_or(|was| was == seen);
     known.attempted.is_empty() && known.observed.is_none_or(|observed| observed.iter().all(untouched))
 }
 
-pub(super) fn compare(kind: &dyn AnyKind, known: &Known<'_>, desired: &Prepared) -> Comparison {
+pub(super) fn compare(kind: &dyn AnyKind, known: &Known<'_>, desired: &Prepared<'_>) -> Comparison {
     if is_same(known, desired) {
         return Comparison::default();
     }
     let recorded = known.recorded.map(|spec| kind.normalize(spec).unwrap_or_else(|_| spec.clone()));
     let empty = BTreeMap::new();
     let observed = known.observed.unwrap_or(&empty);
-    let judge = Judge::new(kind, recorded.as_ref(), observed, desired);
+    let fields = desired.fields();
+    let judge = Judge::new(kind, recorded.as_ref(), observed, &fields, desired.whole());
     let mut found = Comparison { before: judge.before.clone(), ..Comparison::default() };
     if let (None, Some(Json::Object(fields))) = (&recorded, &mut found.before) {
         // What is neither recorded nor read back is not known, and must not be written down as if it were.
@@ -61,7 +62,7 @@ pub(super) fn compare(kind: &dyn AnyKind, known: &Known<'_>, desired: &Prepared)
             .for_each(|(_, value)| *value = Json::Null);
     }
     let names: BTreeSet<&String> =
-        recorded.iter().filter_map(Json::as_object).flat_map(Map::keys).chain(desired.fields.keys()).collect();
+        recorded.iter().filter_map(Json::as_object).flat_map(Map::keys).chain(fields.keys()).collect();
     for field in names {
         let was = recorded.as_ref().map(|spec| &spec[field.as_str()]);
         let seen = observed.get(field);
@@ -71,7 +72,7 @@ pub(super) fn compare(kind: &dyn AnyKind, known: &Known<'_>, desired: &Prepared)
             let (recorded, observed) = (was.clone().into(), seen.clone().into());
             found.drift.push(Drift { field: field.clone(), recorded, observed });
         }
-        let after = desired.fields.get(field).cloned().unwrap_or(Value::Null);
+        let after = fields.get(field).cloned().unwrap_or(Value::Null);
         let wanted = after.to_json();
         let actual = seen.or(was);
         let doubtful =
@@ -111,29 +112,29 @@ impl<'a> Judge<'a> {
         kind: &'a dyn AnyKind,
         recorded: Option<&Json>,
         observed: &BTreeMap<String, Json>,
-        desired: &Prepared,
+        desired: &BTreeMap<String, Value>,
+        asked: Option<&Json>,
     ) -> Self {
         let known: Map<String, Json> =
-            desired.fields.iter().filter_map(|(field, value)| Some((field.clone(), value.to_json()?))).collect();
-        let asked = desired.whole();
+            desired.iter().filter_map(|(field, value)| Some((field.clone(), value.to_json()?))).collect();
         // Of what is recorded, something may be unknown: null, which is no value of most fields. A kind judges whole
         // specifications only.
         let whole =
             recorded.filter(|spec| kind.normalize(spec).is_err()).and_then(Json::as_object).and_then(|fields| {
                 let known = fields.iter().filter(|(_, value)| !value.is_null());
                 let known = known.map(|(field, value)| (field.clone(), value.clone())).collect();
-                Some(overlay(asked.as_ref()?, &known))
+                Some(overlay(asked?, &known))
             });
-        let before = whole.as_ref().or(recorded).or(asked.as_ref()).map(|base| {
+        let before = whole.as_ref().or(recorded).or(asked).map(|base| {
             let seen: Map<String, Json> = observed
                 .iter()
-                .filter(|(field, _)| base.get(*field).is_some() || desired.fields.contains_key(*field))
+                .filter(|(field, _)| base.get(*field).is_some() || desired.contains_key(*field))
                 .map(|(field, value)| (field.clone(), value.clone()))
                 .collect();
             overlay(base, &seen)
         });
         // Where nothing could stand in for what is unknown, what is there now at least has the right shape.
-        let afters = asked.iter().cloned().chain(before.as_ref().map(|base| overlay(base, &known))).collect();
+        let afters = asked.into_iter().cloned().chain(before.as_ref().map(|base| overlay(base, &known))).collect();
         Self { kind, before, afters }
     }
 

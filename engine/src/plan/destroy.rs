@@ -49,14 +49,14 @@ pub fn plan_destroy(
         if thing.gone {
             steps.push(forget(thing));
         } else if let Some(reason) = staying.get(&thing.address) {
-            let (address, kind, id) = (thing.address.clone(), thing.kind.clone(), thing.id.clone());
+            let (address, kind, id) = (thing.address.clone(), thing.kind.to_owned(), thing.id.to_owned());
             kept.push(Kept { address, kind, id, reason: reason.clone() });
         } else if thing.protect {
             findings.push(protected(&thing.address, Action::Delete));
-        } else if let Some(kind) = kinds.get(&thing.kind) {
+        } else if let Some(kind) = kinds.get(thing.kind) {
             steps.push(delete(kind.as_ref(), thing, reason(thing, standing_on.as_ref())));
         } else {
-            findings.push(unknown_kind(&thing.address, &thing.kind));
+            findings.push(unknown_kind(&thing.address, thing.kind));
         }
     }
     if !findings.is_empty() {
@@ -109,7 +109,7 @@ fn select(things: &[Thing<'_>], modules: Option<&BTreeSet<String>>) -> BTreeMap<
 fn dependents<'t>(things: &'t [Thing<'_>]) -> BTreeMap<&'t Address, Vec<&'t Address>> {
     let mut dependents: BTreeMap<&Address, Vec<&Address>> = BTreeMap::new();
     for thing in things {
-        for dependency in &thing.dependencies {
+        for dependency in thing.dependencies.iter() {
             dependents.entry(dependency).or_default().push(&thing.address);
         }
     }
@@ -128,14 +128,18 @@ fn staying(
         return staying;
     }
     let living = || things.iter().filter(|thing| !thing.gone && selected.contains_key(&thing.address));
+    let mut standing: BTreeMap<&Address, Vec<&Thing<'_>>> = BTreeMap::new();
+    for thing in living() {
+        standing.entry(&thing.address).or_default().push(thing);
+    }
     let mut open = Vec::new();
-    for thing in living().filter(|thing| kinds.get(&thing.kind).is_some_and(|kind| kind.holds_data())) {
+    for thing in living().filter(|thing| kinds.get(thing.kind).is_some_and(|kind| kind.holds_data())) {
         staying.insert(thing.address.clone(), "it holds data, which only --delete-data deletes".to_owned());
         open.push(&thing.address);
     }
     while let Some(address) = open.pop() {
-        for thing in living().filter(|thing| thing.address == *address) {
-            for below in &thing.dependencies {
+        for thing in standing.get(address).into_iter().flatten() {
+            for below in thing.dependencies.iter() {
                 if !staying.contains_key(below) {
                     staying.insert(below.clone(), format!("`{address}` stays and needs it"));
                     open.push(below);

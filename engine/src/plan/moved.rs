@@ -8,6 +8,7 @@ use super::survey::{Source, Thing};
 use super::up::choose;
 use crate::address::Address;
 use crate::resource::{Desired, destination};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Attributes what has moved to where it stands now.
@@ -37,6 +38,6 @@ pub(super) fn relocate(things: &mut BTreeMap<Address, Vec<Thing<'_>>>, desired: 
     }
     for thing in things.values_mut().flatten() {
         let now = |address: &Address| moves.get(address).unwrap_or(address).clone();
-        thing.dependencies = thing.dependencies.iter().map(now).collect();
+        thing.dependencies = Cow::Owned(thing.dependencies.iter().map(now).collect());
     }
 }

@@ -83,6 +83,10 @@ impl<'a> Builder<'a> {
         let (mut operations, mut building, mut deleting) = (Vec::new(), Vec::new(), Vec::new());
         let (mut builds, mut stood_on) = (HashMap::with_capacity(steps.len()), HashMap::<_, Vec<usize>>::new());
         let mut leaving = HashMap::<_, Vec<usize>>::new();
+        // Only of what goes does anybody ask what stood on it.
+        for step in steps.iter().filter(|step| step.action.deletes()) {
+            stood_on.insert(&step.address, Vec::new());
+        }
         for (position, step) in steps.iter().enumerate() {
             building.push(None);
             deleting.push(None);
@@ -97,11 +101,13 @@ impl<'a> Builder<'a> {
                 }
                 operations.push(Operation { step: position, part, after: Vec::new() });
             }
+            for address in &step.recorded_dependencies {
+                if let Some(standing) = stood_on.get_mut(address) {
+                    standing.push(position);
+                }
+            }
             if let Some(address) = &step.moved_from {
                 leaving.entry(address).or_default().push(position);
-            }
-            for address in &step.recorded_dependencies {
-                stood_on.entry(address).or_default().push(position);
             }
         }
         Self { steps, operations, building, deleting, builds, stood_on, leaving, wishes: BTreeSet::new() }
@@ -114,11 +120,8 @@ impl<'a> Builder<'a> {
     fn order_building(&mut self, position: usize) {
         let Some(build) = self.building[position] else { return };
         let step = &self.steps[position];
-        for dependency in
-            step.dependencies.iter().filter_map(|address| self.builds.get(address).copied()).collect::<Vec<_>>()
-        {
-            self.after(build, dependency);
-        }
+        let needed = step.dependencies.iter().filter_map(|address| self.builds.get(address).copied());
+        self.operations[build].after.extend(needed);
         if step.action == Action::Create {
             // What stood here lets go of the address first, so that its tags are not taken for the new one's.
             let left = self.leaving.get(&step.address).into_iter().flatten();
@@ -155,13 +158,15 @@ impl<'a> Builder<'a> {
 
     fn finish(mut self) -> Result<Vec<Operation>, Vec<Diagnostic>> {
         let hard: Vec<Vec<usize>> = self.operations.iter().map(|operation| operation.after.clone()).collect();
-        let mut all = hard.clone();
-        for &(operation, before) in &self.wishes {
-            all[operation].push(before);
-        }
-        for knot in graph::knots(&all) {
-            let within: BTreeSet<usize> = knot.into_iter().collect();
-            self.wishes.retain(|(operation, before)| !(within.contains(operation) && within.contains(before)));
+        if !self.wishes.is_empty() {
+            let mut all = hard.clone();
+            for &(operation, before) in &self.wishes {
+                all[operation].push(before);
+            }
+            for knot in graph::knots(&all) {
+                let within: BTreeSet<usize> = knot.into_iter().collect();
+                self.wishes.retain(|(operation, before)| !(within.contains(operation) && within.contains(before)));
+            }
         }
         let circles = self.circles(&hard);
         if !circles.is_empty() {

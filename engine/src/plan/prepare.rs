@@ -4,7 +4,7 @@
 //! tries a few shapes until the kind accepts one, so that everything else in the specification is still checked and has
 //! its defaults filled in before anything is touched.
 
-use crate::kind::AnyKind;
+use crate::kind::{AnyKind, Given};
 use crate::value::{Output, Value};
 use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,62 +14,91 @@ const TRIES: usize = 256;
 
 /// A desired specification, ready to be compared.
 #[derive(Debug)]
-pub(super) struct Prepared {
-    /// Its fields in normal form, with unknowns where they are.
-    pub(super) fields: BTreeMap<String, Value>,
-    /// The same with something in place of the unknowns; none when nothing was found that fits, or when nothing in it is
-    /// unknown.
-    stand_in: Option<Json>,
-    known: bool,
+pub(super) enum Prepared<'a> {
+    /// It is, in normal form, word for word what is recorded.
+    AsRecorded(&'a Json),
+    /// All of it is known: its normal form.
+    Known(Json),
+    /// Some of it is not known yet.
+    InPart {
+        /// Its fields in normal form, with unknowns where they are.
+        fields: BTreeMap<String, Value>,
+        /// The same with something in place of the unknowns; none when nothing was found that fits.
+        stand_in: Option<Json>,
+    },
 }
 
-impl Prepared {
+impl Prepared<'_> {
     /// True when nothing in it is unknown and it is the same as `spec`.
     pub(super) fn is(&self, spec: &Json) -> bool {
-        let Json::Object(fields) = spec else { return false };
-        let same = |(field, value): (&String, &Value)| fields.get(field).is_some_and(|other| value.is(other));
-        self.known && fields.len() == self.fields.len() && self.fields.iter().all(same)
+        match self {
+            Self::AsRecorded(own) => std::ptr::eq(*own, spec) || *own == spec,
+            Self::Known(own) => own == spec,
+            Self::InPart { .. } => false,
+        }
     }
 
     /// All of it, with something in place of the unknowns; none when nothing was found that fits.
-    pub(super) fn whole(&self) -> Option<Json> {
-        if !self.known {
-            return self.stand_in.clone();
+    pub(super) fn whole(&self) -> Option<&Json> {
+        match self {
+            Self::AsRecorded(own) => Some(own),
+            Self::Known(own) => Some(own),
+            Self::InPart { stand_in, .. } => stand_in.as_ref(),
         }
-        let fields = self.fields.iter().map(|(field, value)| Some((field.clone(), value.to_json()?)));
-        fields.collect::<Option<Map<String, Json>>>().map(Json::Object)
+    }
+
+    /// Its fields in normal form, with unknowns where they are.
+    pub(super) fn fields(&self) -> BTreeMap<String, Value> {
+        match self {
+            Self::AsRecorded(own) => fields(own),
+            Self::Known(own) => fields(own),
+            Self::InPart { fields, .. } => fields.clone(),
+        }
+    }
+
+    /// [`Prepared::fields`], when nothing else is needed any more.
+    pub(super) fn into_fields(self) -> BTreeMap<String, Value> {
+        match self {
+            Self::Known(Json::Object(own)) => own.into_iter().map(|(field, value)| (field, value.into())).collect(),
+            Self::InPart { fields, .. } => fields,
+            other => other.fields(),
+        }
     }
 }
 
-/// Prepares `spec`.
+/// Prepares a specification; `recorded` is what it most likely is.
 ///
 /// # Errors
 /// What the kind says when the specification does not fit.
-pub(super) fn prepare(
+pub(super) fn prepare<'a>(
     kind: &dyn AnyKind,
-    spec: &Value,
-    lookup: &impl Fn(&Output) -> Option<Json>,
-) -> Result<Prepared, String> {
-    let Value::Map(given) = spec else {
+    given: Given<'_>,
+    recorded: Option<&'a Json>,
+) -> Result<Prepared<'a>, String> {
+    if let Some(recorded) = recorded.filter(|recorded| kind.normalizes_to(given, recorded)) {
+        return Ok(Prepared::AsRecorded(recorded));
+    }
+    let Value::Map(entries) = given.value() else {
         return Err("a specification must be a mapping".to_owned());
     };
-    if let Ok(known) = spec.resolve(lookup) {
-        let Json::Object(normal) = kind.normalize(&known)? else {
-            return Err("a specification must be a mapping".to_owned());
+    if let Ok(known) = given.resolve() {
+        let normal = kind.normalize(&known)?;
+        return match normal.is_object() {
+            true => Ok(Prepared::Known(normal)),
+            false => Err("a specification must be a mapping".to_owned()),
         };
-        let fields = normal.into_iter().map(|(field, value)| (field, value.into())).collect();
-        return Ok(Prepared { fields, stand_in: None, known: true });
     }
-    let given: BTreeMap<String, Value> =
-        given.iter().map(|(field, value)| (field.clone(), substitute(value, lookup))).collect();
+    let lookup = |output: &Output| given.output(output).cloned();
+    let entries: BTreeMap<String, Value> =
+        entries.iter().map(|(field, value)| (field.clone(), substitute(value, &lookup))).collect();
     let known: Map<String, Json> =
-        given.iter().filter_map(|(field, value)| Some((field.clone(), value.to_json()?))).collect();
-    let unknown: Vec<&String> = given.keys().filter(|field| !known.contains_key(*field)).collect();
-    let stand_in = stand_in(kind, &given, &known, &unknown)?;
+        entries.iter().filter_map(|(field, value)| Some((field.clone(), value.to_json()?))).collect();
+    let unknown: Vec<&String> = entries.keys().filter(|field| !known.contains_key(*field)).collect();
+    let stand_in = stand_in(kind, &entries, &known, &unknown)?;
     let mut normal = stand_in.as_ref().map(fields).unwrap_or_default();
-    let as_given = given.iter().filter(|(_, value)| stand_in.is_none() || !value.is_known());
+    let as_given = entries.iter().filter(|(_, value)| stand_in.is_none() || !value.is_known());
     normal.extend(as_given.map(|(field, value)| (field.clone(), value.clone())));
-    Ok(Prepared { fields: normal, stand_in, known: false })
+    Ok(Prepared::InPart { fields: normal, stand_in })
 }
 
 /// The top-level fields of a specification.

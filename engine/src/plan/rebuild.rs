@@ -11,6 +11,7 @@ use crate::observe::{Found, Observations};
 use crate::state::{Record, State};
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
+use std::sync::Arc;
 
 /// What the world tells.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,13 +29,13 @@ pub fn rebuild(observations: &Observations, kinds: &Kinds) -> Rebuilt {
     let nothing = State::default();
     let mut rebuilt = Rebuilt::default();
     for (address, mut things) in survey(&nothing, observations).things {
-        let Some(kind) = things.first().map(|thing| thing.kind.clone()) else { continue };
-        let Some(position) = choose(&things, &kind) else { continue };
+        let Some(kind) = things.first().map(|thing| thing.kind) else { continue };
+        let Some(position) = choose(&things, kind) else { continue };
         let thing = things.remove(position);
         if let Some(record) = record(&thing, kinds) {
             rebuilt.state.records.insert(address, record);
         }
-        let double = |thing: &Thing<'_>| Some(Found { kind: thing.kind.clone(), observed: thing.observed?.clone() });
+        let double = |thing: &Thing<'_>| Some(Found { kind: thing.kind.to_owned(), observed: thing.observed?.clone() });
         rebuilt.doubles.extend(things.iter().filter_map(double));
     }
     rebuilt
@@ -44,13 +45,13 @@ fn record(thing: &Thing<'_>, kinds: &Kinds) -> Option<Record> {
     let observed = thing.observed?;
     let seen: Map<String, Json> = observed.spec.iter().map(|(field, value)| (field.clone(), value.clone())).collect();
     Some(Record {
-        kind: thing.kind.clone(),
-        id: thing.id.clone(),
-        spec: kinds.get(&thing.kind).and_then(|kind| whole(kind.as_ref(), seen)).unwrap_or(Json::Null),
-        outputs: observed.outputs.clone(),
-        dependencies: thing.dependencies.clone(),
+        kind: thing.kind.to_owned(),
+        id: thing.id.to_owned(),
+        spec: Arc::new(kinds.get(thing.kind).and_then(|kind| whole(kind.as_ref(), seen)).unwrap_or(Json::Null)),
+        outputs: Arc::new(observed.outputs.clone()),
+        dependencies: thing.dependencies.clone().into_owned(),
         protect: false,
-        operation: thing.operation.clone()?,
+        operation: thing.operation.cloned()?,
         since: Timestamp::UNIX_EPOCH,
         serial: 0,
     })

@@ -5,10 +5,12 @@ use crate::address::{Address, OperationId};
 use crate::kind::Observed;
 use crate::observe::{Found, Observations};
 use crate::sabotage::{Sabotage, broken};
-use crate::state::{Call, Pending, Record, State};
+use crate::state::{Call, Outputs, Pending, Record, State};
 use crate::value::collect_texts;
 use serde_json::Value as Json;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 /// How a thing is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +29,8 @@ pub(super) enum Source {
 #[derive(Debug, Clone)]
 pub(super) struct Thing<'a> {
     pub(super) address: Address,
-    pub(super) kind: String,
-    pub(super) id: String,
+    pub(super) kind: &'a str,
+    pub(super) id: &'a str,
     pub(super) source: Source,
     /// True when it was looked for and is not there.
     pub(super) gone: bool,
@@ -36,8 +38,8 @@ pub(super) struct Thing<'a> {
     pub(super) record: Option<&'a Record>,
     /// What was last sent to the provider, as far as anyone knows.
     pub(super) spec: Option<&'a Json>,
-    pub(super) operation: Option<OperationId>,
-    pub(super) dependencies: BTreeSet<Address>,
+    pub(super) operation: Option<&'a OperationId>,
+    pub(super) dependencies: Cow<'a, BTreeSet<Address>>,
     pub(super) protect: bool,
     /// Which of several at one address is the newest.
     pub(super) serial: u64,
@@ -53,16 +55,16 @@ impl<'a> Thing<'a> {
     fn recorded(address: &Address, record: &'a Record, source: Source) -> Self {
         Self {
             address: address.clone(),
-            kind: record.kind.clone(),
-            id: record.id.clone(),
+            kind: &record.kind,
+            id: &record.id,
             source,
             gone: false,
             observed: None,
             record: Some(record),
             // What was rebuilt from tags alone may not know it.
-            spec: Some(&record.spec).filter(|spec| !spec.is_null()),
-            operation: Some(record.operation.clone()),
-            dependencies: record.dependencies.clone(),
+            spec: Some(&*record.spec).filter(|spec| !spec.is_null()),
+            operation: Some(&record.operation),
+            dependencies: Cow::Borrowed(&record.dependencies),
             protect: record.protect,
             serial: record.serial,
             pending: Vec::new(),
@@ -71,19 +73,19 @@ impl<'a> Thing<'a> {
         }
     }
 
-    fn begun(pending: &'a Pending, id: &str) -> Self {
+    fn begun(pending: &'a Pending, id: &'a str) -> Self {
         let begin = &pending.begin;
         Self {
             address: begin.address.clone(),
-            kind: begin.kind.clone(),
-            id: id.to_owned(),
+            kind: &begin.kind,
+            id,
             source: Source::Begun,
             gone: false,
             observed: None,
             record: None,
             spec: begin.spec.as_ref(),
-            operation: Some(begin.operation.clone()),
-            dependencies: begin.dependencies.clone(),
+            operation: Some(&begin.operation),
+            dependencies: Cow::Borrowed(&begin.dependencies),
             protect: begin.protect,
             serial: pending.serial,
             pending: vec![pending],
@@ -92,18 +94,18 @@ impl<'a> Thing<'a> {
         }
     }
 
-    fn tagged(address: &Address, kind: &str, observed: &'a Observed) -> Self {
+    fn tagged(address: &Address, kind: &'a str, observed: &'a Observed) -> Self {
         Self {
             address: address.clone(),
-            kind: kind.to_owned(),
-            id: observed.id.clone(),
+            kind,
+            id: &observed.id,
             source: Source::Tagged,
             gone: false,
             observed: Some(observed),
             record: None,
             spec: None,
-            operation: observed.tags.as_ref().map(|tags| tags.operation.clone()),
-            dependencies: BTreeSet::new(),
+            operation: observed.tags.as_ref().map(|tags| &tags.operation),
+            dependencies: Cow::default(),
             protect: false,
             serial: 0,
             pending: Vec::new(),
@@ -113,10 +115,21 @@ impl<'a> Thing<'a> {
     }
 
     /// Its outputs, the world's word before the record's.
-    pub(super) fn outputs(&self) -> BTreeMap<String, Json> {
-        let mut outputs = self.record.map(|record| record.outputs.clone()).unwrap_or_default();
-        outputs.extend(self.observed.iter().flat_map(|observed| observed.outputs.clone()));
+    pub(super) fn outputs(&self) -> Arc<Outputs> {
+        let mut outputs = self.record.map(|record| Arc::clone(&record.outputs)).unwrap_or_default();
+        let seen = self.observed.iter().flat_map(|observed| &observed.outputs);
+        let news: Vec<_> = seen.filter(|(name, value)| outputs.get(*name) != Some(*value)).collect();
+        if !news.is_empty() {
+            let news = news.into_iter().map(|(name, value)| (name.clone(), value.clone()));
+            Arc::make_mut(&mut outputs).extend(news);
+        }
         outputs
+    }
+
+    /// What was last sent to the provider, to be kept.
+    pub(super) fn shared_spec(&self) -> Option<Arc<Json>> {
+        let recorded = self.record.map(|record| &record.spec).filter(|spec| !spec.is_null());
+        recorded.cloned().or_else(|| self.spec.cloned().map(Arc::new))
     }
 
     /// What updates that were cut off may have left there.
@@ -144,7 +157,7 @@ pub(super) struct Survey<'a> {
 }
 
 pub(super) fn survey<'a>(state: &'a State, observations: &'a Observations) -> Survey<'a> {
-    let mut things: Vec<Thing<'a>> = Vec::new();
+    let mut things: Vec<Thing<'a>> = Vec::with_capacity(state.records.len());
     things.extend(state.records.iter().map(|(address, record)| Thing::recorded(address, record, Source::Recorded)));
     things.extend(state.superseded.iter().map(|old| Thing::recorded(&old.address, &old.record, Source::Superseded)));
     let (mut never_happened, mut open) = (Vec::new(), BTreeMap::<_, Vec<_>>::new());
@@ -174,16 +187,26 @@ pub(super) fn survey<'a>(state: &'a State, observations: &'a Observations) -> Su
     things.retain(|thing| thing.source != Source::Tagged || !thing.gone);
     never_happened.extend(attach_pending(&mut things, state));
     infer_dependencies(&mut things);
-    let mut by_address: BTreeMap<Address, Vec<Thing<'a>>> = BTreeMap::new();
+    Survey { things: by_address(things), never_happened, open }
+}
+
+/// Things at one address stay in their order. Nearly all come in the order of their addresses, so that sorting them first
+/// and then making the whole mapping at once takes hardly any comparisons.
+fn by_address(mut things: Vec<Thing<'_>>) -> BTreeMap<Address, Vec<Thing<'_>>> {
+    things.sort_by(|a, b| a.address.cmp(&b.address));
+    let mut grouped: Vec<(Address, Vec<Thing<'_>>)> = Vec::with_capacity(things.len());
     for thing in things {
-        by_address.entry(thing.address.clone()).or_default().push(thing);
+        match grouped.last_mut() {
+            Some((address, there)) if *address == thing.address => there.push(thing),
+            _ => grouped.push((thing.address.clone(), vec![thing])),
+        }
     }
-    Survey { things: by_address, never_happened, open }
+    grouped.into_iter().collect()
 }
 
 /// What only its tags give away.
 fn unrecorded<'a>(things: &[Thing<'_>], observations: &'a Observations) -> Vec<Thing<'a>> {
-    let known: HashSet<(&str, &str)> = things.iter().map(|thing| (thing.kind.as_str(), thing.id.as_str())).collect();
+    let known: HashSet<(&str, &str)> = things.iter().map(|thing| (thing.kind, thing.id)).collect();
     let unknown =
         observations.found.iter().filter(|found| !known.contains(&(found.kind.as_str(), found.observed.id.as_str())));
     unknown
@@ -210,7 +233,7 @@ fn look<'a>(things: &mut [Thing<'a>], observations: &'a Observations) {
         .chain(observations.looks.iter().map(|look| ((look.kind.as_str(), look.id.as_str()), look.observed.as_ref())))
         .collect();
     for thing in things {
-        if let Some(observed) = looks.get(&(thing.kind.as_str(), thing.id.as_str())) {
+        if let Some(observed) = looks.get(&(thing.kind, thing.id)) {
             thing.observed = *observed;
             thing.gone = observed.is_none();
         }
@@ -231,11 +254,11 @@ fn attach_pending<'a>(things: &mut [Thing<'a>], state: &'a State) -> Vec<NeverHa
     }
     // Of several with one identifier the first counts.
     let known = things.iter().enumerate().rev();
-    let known: HashMap<(String, String), usize> =
-        known.map(|(position, thing)| ((thing.kind.clone(), thing.id.clone()), position)).collect();
+    let known: HashMap<(&str, &str), usize> =
+        known.map(|(position, thing)| ((thing.kind, thing.id), position)).collect();
     for pending in open {
         let begin = &pending.begin;
-        let about = begin.id.as_ref().and_then(|id| known.get(&(begin.kind.clone(), id.clone())));
+        let about = begin.id.as_ref().and_then(|id| known.get(&(begin.kind.as_str(), id.as_str())));
         match about {
             Some(&position) => things[position].pending.push(pending),
             None => about_nothing.push(without_effect(pending)),
@@ -254,9 +277,9 @@ fn infer_dependencies(things: &mut [Thing<'_>]) {
     let mut owners: BTreeMap<String, Address> = BTreeMap::new();
     for thing in things.iter().filter(|thing| !thing.gone) {
         let outputs = thing.observed.iter().flat_map(|observed| observed.outputs.values());
-        let named = outputs.filter_map(Json::as_str).filter(|text| text.contains(&thing.id));
+        let named = outputs.filter_map(Json::as_str).filter(|text| text.contains(thing.id));
         owners.extend(named.map(|text| (text.to_owned(), thing.address.clone())));
-        owners.insert(thing.id.clone(), thing.address.clone());
+        owners.insert(thing.id.to_owned(), thing.address.clone());
     }
     for thing in things.iter_mut().filter(|thing| thing.source == Source::Tagged) {
         let mut named = BTreeSet::new();
@@ -264,6 +287,6 @@ fn infer_dependencies(things: &mut [Thing<'_>]) {
             collect_texts(value, &mut named);
         }
         let dependencies = named.into_iter().filter_map(|text| owners.get(text));
-        thing.dependencies = dependencies.filter(|address| **address != thing.address).cloned().collect();
+        thing.dependencies = Cow::Owned(dependencies.filter(|address| **address != thing.address).cloned().collect());
     }
 }

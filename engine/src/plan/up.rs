@@ -10,14 +10,15 @@ use super::{Action, Gone, Means, Plan, Purpose, SCHEMA, Step};
 use crate::address::{Address, OperationId};
 use crate::diag::Diagnostic;
 use crate::graph::Graph;
-use crate::kind::{AnyKind, Kinds, Readiness, Recovery};
+use crate::kind::{AnyKind, Given, Kinds, Readiness, Recovery};
 use crate::observe::Observations;
 use crate::resource::{Desired, Resource};
 use crate::sabotage::{Sabotage, broken};
 use crate::state::{Pending, State};
 use crate::value::{Output, Value};
 use serde_json::Value as Json;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What the user may ask of a plan.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +41,7 @@ pub fn plan(
     options: &PlanOptions,
 ) -> Result<Plan, Vec<Diagnostic>> {
     let graph = Graph::build(&desired.resources)?;
-    let findings = check_references(desired, kinds);
+    let findings = check_references(desired, &graph, kinds);
     if !findings.is_empty() {
         return Err(findings);
     }
@@ -52,8 +53,9 @@ pub fn plan(
         options,
         things,
         open,
-        outputs: HashMap::with_capacity(desired.resources.len()),
-        steps: Vec::new(),
+        graph: &graph,
+        known: vec![None; desired.resources.len()],
+        steps: Vec::with_capacity(desired.resources.len()),
         findings,
         extras: Vec::new(),
         left_out: BTreeSet::new(),
@@ -62,7 +64,7 @@ pub fn plan(
     for position in graph.positions() {
         let resource = &desired.resources[position];
         if part.has(&resource.address) {
-            planner.resource(resource);
+            planner.resource(position, resource);
         } else {
             left.extend(planner.things.remove(&resource.address).unwrap_or_default());
             planner.left_out.insert(resource.address.clone());
@@ -103,19 +105,21 @@ fn at(resource: &Resource, finding: Diagnostic) -> Diagnostic {
 }
 
 /// Kinds and outputs that do not exist.
-fn check_references(desired: &Desired, kinds: &Kinds) -> Vec<Diagnostic> {
-    let kind_of: HashMap<&Address, &str> =
-        desired.resources.iter().map(|resource| (&resource.address, resource.kind.as_str())).collect();
+fn check_references(desired: &Desired, graph: &Graph, kinds: &Kinds) -> Vec<Diagnostic> {
+    let kind_of = |address: &Address| kinds.get(&desired.resources[graph.position(address)?].kind);
     let mut findings = Vec::new();
     for resource in &desired.resources {
         if kinds.get(&resource.kind).is_none() {
             findings.push(at(resource, unknown_kind(&resource.address, &resource.kind)));
         }
-        for output in resource.spec.outputs() {
-            let kind = kind_of.get(&output.address).and_then(|name| kinds.get(name));
-            if let Some(kind) = kind
-                && !kind.outputs().contains(&output.name.as_str())
-            {
+        let mut wrong = BTreeSet::new();
+        resource.spec.each_output(&mut |output| {
+            if kind_of(&output.address).is_some_and(|kind| !kind.outputs().contains(&output.name.as_str())) {
+                wrong.insert(output);
+            }
+        });
+        for output in wrong {
+            if let Some(kind) = kind_of(&output.address) {
                 let summary = format!("`{}` has no output `{}`", output.address, output.name);
                 let help = format!("the outputs of {} are: {}", kind.name(), kind.outputs().join(", "));
                 findings.push(at(resource, Diagnostic::error("unknown-output", summary).help(help)));
@@ -140,8 +144,9 @@ struct Planner<'a> {
     options: &'a PlanOptions,
     things: BTreeMap<Address, Vec<Thing<'a>>>,
     open: BTreeMap<Address, Vec<&'a Pending>>,
-    /// The outputs that are known before apply.
-    outputs: HashMap<Address, BTreeMap<String, Json>>,
+    graph: &'a Graph,
+    /// The steps of the desired resources, by the positions of these, as far as there are any by now.
+    known: Vec<Option<usize>>,
     steps: Vec<Step>,
     extras: Vec<Step>,
     findings: Vec<Diagnostic>,
@@ -150,10 +155,14 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn resource(&mut self, resource: &Resource) {
+    fn resource(&mut self, position: usize, resource: &Resource) {
         let Some(kind) = self.kinds.get(&resource.kind) else { return };
-        let lookup = |output: &Output| self.outputs.get(&output.address)?.get(&output.name).cloned();
-        let prepared = match prepare(kind.as_ref(), &resource.spec, &lookup) {
+        let mut things = self.things.get_mut(&resource.address).map(std::mem::take).unwrap_or_default();
+        let main = choose(&things, &resource.kind).map(|position| things.remove(position));
+        let lookup = |output: &Output| self.output(output);
+        let given = Given::new(&resource.spec, &lookup);
+        let recorded = main.as_ref().and_then(|thing| thing.spec);
+        let prepared = match prepare(kind.as_ref(), given, recorded) {
             Ok(prepared) => prepared,
             Err(why) => {
                 let summary = format!("`{}` does not fit its kind {}", resource.address, resource.kind);
@@ -161,8 +170,6 @@ impl<'a> Planner<'a> {
                 return;
             }
         };
-        let mut things = self.things.remove(&resource.address).unwrap_or_default();
-        let main = choose(&things, &resource.kind).map(|position| things.remove(position));
         let mut step = match &main {
             Some(thing) => self.living(kind.as_ref(), resource, thing, &prepared),
             None => Step::new(&resource.address, &resource.kind, Action::Create),
@@ -172,7 +179,10 @@ impl<'a> Planner<'a> {
             step.reasons
                 .push("an earlier run was cut off while creating it: the same request is made again".to_owned());
         }
-        step.desired = Some(Value::Map(prepared.fields));
+        // Of what stays word for word as it is, nothing needs to be kept twice.
+        if step.action != Action::NoOp || !recorded.is_some_and(|recorded| prepared.is(recorded)) {
+            step.desired = Some(Value::Map(prepared.into_fields()));
+        }
         step.dependencies = resource.dependencies();
         step.protect = resource.protect;
         step.destroys_data = step.action.deletes() && kind.holds_data() && !broken(Sabotage::DeletesDataUnasked);
@@ -183,11 +193,21 @@ impl<'a> Planner<'a> {
         if step.action.deletes() && resource.protect {
             self.findings.push(at(resource, protected(&resource.address, step.action)));
         }
-        let known = known_outputs(kind.as_ref(), &step);
-        if !known.is_empty() {
-            self.outputs.insert(resource.address.clone(), known);
-        }
+        self.known[position] = Some(self.steps.len());
         self.steps.push(step);
+    }
+
+    /// An output that a dependent can count on before apply.
+    fn output(&self, output: &Output) -> Option<&Json> {
+        let step = &self.steps[self.known[self.graph.position(&output.address)?]?];
+        let stays = match step.action {
+            Action::NoOp | Action::Adopt => true,
+            // Only its tags change.
+            Action::Update if step.changes.is_empty() => true,
+            Action::Update => !self.kinds.get(&step.kind)?.volatile_outputs().contains(&output.name.as_str()),
+            _ => false,
+        };
+        step.outputs.get(&output.name).filter(|_| stays)
     }
 
     /// The creation that was cut off and that this step would make once more as it was. To the provider both are one, so
@@ -221,8 +241,7 @@ impl<'a> Planner<'a> {
         if moved_from.is_some() && matches!(action, Action::NoOp | Action::Adopt) {
             action = Action::Update;
         }
-        // Of what stays as it is, nobody asks what it was.
-        let before = before.or_else(|| thing.spec.cloned().filter(|_| action != Action::NoOp));
+        let before = before.map(Arc::new).or_else(|| thing.shared_spec());
         let mut step = Step::new(&resource.address, &resource.kind, action);
         (step.moved_from, step.retags) = (moved_from, retags);
         step.stays_failed = has_failed(thing) && !action.deletes();
@@ -325,9 +344,9 @@ impl<'a> Planner<'a> {
     }
 
     fn delete(&mut self, thing: &Thing<'_>, reason: String) {
-        match self.kinds.get(&thing.kind) {
+        match self.kinds.get(thing.kind) {
             Some(kind) => self.extras.push(delete(kind.as_ref(), thing, Some(reason))),
-            None => self.findings.push(unknown_kind(&thing.address, &thing.kind)),
+            None => self.findings.push(unknown_kind(&thing.address, thing.kind)),
         }
     }
 }
@@ -343,7 +362,7 @@ pub(super) fn choose(things: &[Thing<'_>], kind: &str) -> Option<usize> {
         .iter()
         .enumerate()
         .filter(|(_, thing)| !thing.gone && thing.kind == kind && thing.source != Source::Superseded)
-        .max_by_key(|(_, thing)| (thing.source != Source::Tagged, thing.serial, std::cmp::Reverse(&thing.id)))
+        .max_by_key(|(_, thing)| (thing.source != Source::Tagged, thing.serial, std::cmp::Reverse(thing.id)))
         .map(|(position, _)| position)
 }
 
@@ -359,15 +378,15 @@ fn moved(kind: &dyn AnyKind, thing: &Thing<'_>, address: &Address) -> (Option<Ad
 }
 
 fn finish_living(step: &mut Step, thing: &Thing<'_>) {
-    step.id = Some(thing.id.clone());
+    step.id = Some(thing.id.to_owned());
     step.adopts = thing.source != Source::Recorded;
     step.outputs = thing.outputs();
-    step.recorded_dependencies = thing.dependencies.clone();
+    step.recorded_dependencies = thing.dependencies.clone().into_owned();
     // Nothing but the blueprint tells what a thing without a record stands on.
     if thing.source == Source::Tagged {
         step.recorded_dependencies.extend(step.dependencies.iter().cloned());
     }
-    step.operation = thing.operation.clone();
+    step.operation = thing.operation.cloned();
     step.settles = thing.settles();
     step.rewrites_record = step.action == Action::NoOp
         && (!step.settles.is_empty()
@@ -375,44 +394,31 @@ fn finish_living(step: &mut Step, thing: &Thing<'_>) {
                 record.dependencies != step.dependencies
                     || record.protect != step.protect
                     || record.outputs != step.outputs
-                    || !step.desired.as_ref().is_some_and(|desired| desired.is(&record.spec))
+                    || step.desired.as_ref().is_some_and(|desired| !desired.is(&record.spec))
             }));
 }
 
-/// The outputs that a dependent can count on before apply.
-fn known_outputs(kind: &dyn AnyKind, step: &Step) -> BTreeMap<String, Json> {
-    let volatile: &[&str] = match step.action {
-        Action::NoOp | Action::Adopt => &[],
-        // Only its tags change.
-        Action::Update if step.changes.is_empty() => &[],
-        Action::Update => kind.volatile_outputs(),
-        _ => return BTreeMap::new(),
-    };
-    let stays = |name: &str| !volatile.contains(&name);
-    step.outputs.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
 pub(super) fn delete(kind: &dyn AnyKind, thing: &Thing<'_>, reason: Option<String>) -> Step {
-    let mut step = Step::new(&thing.address, &thing.kind, Action::Delete);
-    step.id = Some(thing.id.clone());
+    let mut step = Step::new(&thing.address, thing.kind, Action::Delete);
+    step.id = Some(thing.id.to_owned());
     step.reasons = reason.into_iter().collect();
     step.destroys_data = kind.holds_data() && !broken(Sabotage::DeletesDataUnasked);
-    step.before = thing.spec.cloned();
+    step.before = thing.shared_spec();
     step.outputs = thing.outputs();
-    step.recorded_dependencies = thing.dependencies.clone();
-    step.operation = thing.operation.clone();
+    step.recorded_dependencies = thing.dependencies.clone().into_owned();
+    step.operation = thing.operation.cloned();
     step.settles = thing.settles();
     step
 }
 
 pub(super) fn forget(thing: &Thing<'_>) -> Step {
-    let mut step = Step::new(&thing.address, &thing.kind, Action::Forget);
-    step.id = Some(thing.id.clone());
+    let mut step = Step::new(&thing.address, thing.kind, Action::Forget);
+    step.id = Some(thing.id.to_owned());
     step.reasons = vec!["it is gone from the world".to_owned()];
     step.gone = vec![gone(thing)];
     step
 }
 
 fn gone(thing: &Thing<'_>) -> Gone {
-    Gone { kind: thing.kind.clone(), id: thing.id.clone(), settles: thing.settles() }
+    Gone { kind: thing.kind.to_owned(), id: thing.id.to_owned(), settles: thing.settles() }
 }

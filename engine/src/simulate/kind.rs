@@ -4,7 +4,9 @@ use super::Fate;
 use super::client::Client;
 use super::world::{Request, What};
 use crate::address::Deployment;
-use crate::kind::{AnyKind, Effect, ErrorClass, Hourly, KindError, Observed, OnIdentifier, Recovery, Tags, Typical};
+use crate::kind::{
+    AnyKind, Effect, ErrorClass, Given, Hourly, KindError, Observed, OnIdentifier, Recovery, Tags, Typical,
+};
 use futures::future::{BoxFuture, FutureExt};
 use serde_json::Value as Json;
 use std::sync::Arc;
@@ -125,6 +127,10 @@ impl AnyKind for Simulated {
 
     fn normalize(&self, spec: &Json) -> Result<Json, String> {
         self.real.normalize(spec)
+    }
+
+    fn normalizes_to(&self, given: Given<'_>, normal: &Json) -> bool {
+        self.real.normalizes_to(given, normal)
     }
 
     fn effect(&self, field: &str, before: &Json, after: &Json) -> Result<Effect, String> {

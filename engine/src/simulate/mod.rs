@@ -32,6 +32,7 @@ mod client;
 #[cfg(test)]
 pub(crate) mod flavors;
 mod kind;
+mod objects;
 mod outputs;
 mod random;
 pub mod rehearsal;
@@ -114,7 +115,7 @@ pub struct Cloud {
 
 impl fmt::Debug for Cloud {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.lock().world.objects.values()).finish()
+        f.debug_list().entries(self.lock().world.all()).finish()
     }
 }
 
@@ -208,7 +209,7 @@ impl Cloud {
         let now = self.elapsed();
         let mut inner = self.lock();
         inner.world.settle(now);
-        inner.world.objects.values().cloned().collect()
+        inner.world.all().cloned().collect()
     }
 
     /// What was done to it, in order, but for what somebody else did ([`Cloud::plant`], [`Cloud::edit`],
@@ -256,23 +257,17 @@ impl Cloud {
         let spec = kind.normalize(spec)?;
         let mut inner = self.lock();
         let Inner { world, chance, .. } = &mut *inner;
-        Ok(world.insert(kind, spec, tags, chance).id.clone())
+        Ok(world.insert(kind, spec, tags, chance))
     }
 
     /// Somebody else changes a field of something.
     pub fn edit(&self, id: &str, field: &str, value: Json) {
-        if let Some(object) = self.lock().world.objects.get_mut(id) {
-            let mut spec = object.spec.clone();
-            spec[field] = value;
-            object.change(spec);
-        }
+        self.lock().world.edit(id, |spec| spec[field] = value);
     }
 
     /// Somebody else breaks something: it will never be ready again.
     pub fn wreck(&self, id: &str, why: &str) {
-        if let Some(object) = self.lock().world.objects.get_mut(id) {
-            object.broken = Some(why.to_owned());
-        }
+        self.lock().world.wreck(id, why);
     }
 
     /// Somebody else deletes something, whatever stands on it; it may linger.
@@ -280,11 +275,11 @@ impl Cloud {
         let now = self.elapsed();
         let mut inner = self.lock();
         let Inner { world, chance, weather, .. } = &mut *inner;
-        if let Some(object) = world.objects.get_mut(id) {
+        let lingers = |object: &Object| {
             let longest = if weather.eventual { object.kind.visibility() } else { Duration::ZERO };
-            object.vanishes(now, chance.up_to(longest));
-        }
-        world.settle(now);
+            chance.up_to(longest)
+        };
+        world.vanish(id, now, lingers);
     }
 
     /// Counts a call, and says how long it takes and what becomes of it.

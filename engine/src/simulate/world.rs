@@ -2,6 +2,7 @@
 //!
 //! Nothing here waits, and nothing here is chance: a [`World`] is told what time it is and whether something goes wrong.
 
+use super::objects::Objects;
 use super::outputs::{short, synthesize};
 use super::random::Random;
 use crate::address::{Address, OperationId};
@@ -34,9 +35,9 @@ pub struct Object {
     pub broken: Option<String>,
     /// When it is gone, once its deletion has begun.
     pub gone_at: Option<Duration>,
-    revision: u64,
+    pub(super) revision: u64,
     seen_from: Duration,
-    seen_until: Option<Duration>,
+    pub(super) seen_until: Option<Duration>,
     ready_at: Duration,
 }
 
@@ -49,6 +50,24 @@ impl fmt::Debug for Object {
 }
 
 impl Object {
+    /// One that was just made, and is seen and ready.
+    pub(super) fn new(kind: Arc<dyn AnyKind>, id: String, spec: Json, tags: Option<Tags>) -> Self {
+        let outputs = synthesize(kind.as_ref(), &id, &spec, 1);
+        Self {
+            kind,
+            id,
+            spec,
+            tags,
+            outputs,
+            broken: None,
+            gone_at: None,
+            revision: 1,
+            seen_from: Duration::ZERO,
+            seen_until: None,
+            ready_at: Duration::ZERO,
+        }
+    }
+
     fn is_seen(&self, now: Duration) -> bool {
         self.seen_from <= now && self.seen_until.is_none_or(|until| now < until)
     }
@@ -63,13 +82,13 @@ impl Object {
     }
 
     /// The texts by which others name it.
-    fn handles(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn handles(&self) -> impl Iterator<Item = &str> {
         let outputs = self.outputs.values().filter_map(Json::as_str);
         std::iter::once(self.id.as_str()).chain(outputs.filter(|text| text.contains(&self.id)))
     }
 
     /// True when `other` cannot go while this exists: a field that cannot be pointed elsewhere names it.
-    fn stands_on(&self, other: &Self) -> bool {
+    pub(super) fn stands_on(&self, other: &Self) -> bool {
         let Some(fields) = self.spec.as_object() else { return false };
         fields.iter().any(|(name, value)| {
             other.handles().any(|handle| names(value, handle))
@@ -78,7 +97,7 @@ impl Object {
     }
 
     /// True when its identifier is made of the other's.
-    fn lies_within(&self, other: &Self) -> bool {
+    pub(super) fn lies_within(&self, other: &Self) -> bool {
         self.kind.recovery() == Recovery::Identity && other.handles().any(|handle| self.id.contains(handle))
     }
 }
@@ -134,7 +153,7 @@ pub struct Deed {
 /// Everything that exists.
 #[derive(Default)]
 pub(super) struct World {
-    pub(super) objects: BTreeMap<String, Object>,
+    objects: Objects,
     /// What is gone and still shows.
     lingering: BTreeMap<String, Object>,
     /// What each token has made, of which specification.
@@ -172,13 +191,7 @@ impl World {
 
     /// Lets everything happen that was to happen until `now`.
     pub(super) fn settle(&mut self, now: Duration) {
-        let gone: Vec<String> = self
-            .objects
-            .values()
-            .filter(|object| object.gone_at.is_some_and(|at| at <= now))
-            .map(|object| object.id.clone())
-            .collect();
-        for id in gone {
+        for id in self.objects.due(now) {
             self.remove(&id);
         }
         self.lingering.retain(|_, object| object.is_seen(now));
@@ -187,9 +200,7 @@ impl World {
     /// Takes a thing out of the world, and what lies within it.
     pub(super) fn remove(&mut self, id: &str) {
         let Some(object) = self.objects.remove(id) else { return };
-        let within: Vec<String> =
-            self.objects.values().filter(|other| other.lies_within(&object)).map(|other| other.id.clone()).collect();
-        for id in within {
+        for id in self.objects.within(&object) {
             self.remove(&id);
         }
         if object.seen_until.is_some() {
@@ -217,28 +228,42 @@ impl World {
         spec: Json,
         tags: Option<Tags>,
         random: &mut Random,
-    ) -> &mut Object {
+    ) -> String {
         let id = self.new_id(kind.as_ref(), &spec, random);
-        let outputs = synthesize(kind.as_ref(), &id, &spec, 1);
         let tags = tags.filter(|_| kind.recovery() != Recovery::Identity);
-        let object = Object {
-            kind: Arc::clone(kind),
-            id: id.clone(),
-            spec,
-            tags,
-            outputs,
-            broken: None,
-            gone_at: None,
-            revision: 1,
-            seen_from: Duration::ZERO,
-            seen_until: None,
-            ready_at: Duration::ZERO,
-        };
+        let object = Object::new(Arc::clone(kind), id.clone(), spec, tags);
         for handle in object.handles() {
             self.handles.insert(handle.to_owned(), id.clone());
         }
         self.lingering.remove(&id);
-        self.objects.entry(id).or_insert(object)
+        self.objects.insert(object);
+        id
+    }
+
+    /// Everything that exists, by identifier.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Object> {
+        self.objects.all()
+    }
+
+    /// Somebody else gives it another specification.
+    pub(super) fn edit(&mut self, id: &str, change: impl FnOnce(&mut Json)) {
+        self.objects.change(id, change);
+    }
+
+    /// Somebody else breaks it.
+    pub(super) fn wreck(&mut self, id: &str, why: &str) {
+        if let Some(object) = self.objects.get_mut(id) {
+            object.broken = Some(why.to_owned());
+        }
+    }
+
+    /// Its deletion by somebody else: nobody sees it go. `lingers` is drawn for what is there.
+    pub(super) fn vanish(&mut self, id: &str, now: Duration, lingers: impl FnOnce(&Object) -> Duration) {
+        if let Some(object) = self.objects.get(id) {
+            let lingers = lingers(object);
+            self.objects.goes(id, now, lingers);
+        }
+        self.settle(now);
     }
 
     /// Does what was asked for.
@@ -278,7 +303,7 @@ impl World {
         }
         self.check_names(spec, now)?;
         let key = (kind.name(), tags.operation.clone());
-        let id = self.insert(kind, spec.clone(), Some(tags.clone()), random).id.clone();
+        let id = self.insert(kind, spec.clone(), Some(tags.clone()), random);
         if let Some(first) = self.created.insert(key.clone(), id.clone())
             && kind.recovery() != Recovery::Identity
         {
@@ -328,16 +353,16 @@ impl World {
             }
             Recovery::Identity => {
                 let Some(id) = kind.identity(spec) else { return Ok(None) };
-                let Some(object) = self.objects.get_mut(&id).filter(|object| object.gone_at.is_none()) else {
+                let Some(object) = self.objects.get(&id).filter(|object| object.gone_at.is_none()) else {
                     // One that is on its way out makes room.
                     self.remove(&id);
                     return Ok(None);
                 };
                 self.replays += 1;
                 if object.spec != *spec {
-                    object.change(spec.clone());
+                    self.objects.change(&id, |own| own.clone_from(spec));
                 }
-                Ok(Some(observe(object, &unreadable, now)))
+                Ok(self.objects.get(&id).map(|object| observe(object, &unreadable, now)))
             }
         }
     }
@@ -354,11 +379,8 @@ impl World {
         self.check_names(&spec, now)?;
         let ready_at = now + remaining(kind.typical().update, self.spread, random);
         let unreadable = self.unreadable_of(kind.name());
-        let object = self
-            .objects
-            .get_mut(id)
-            .filter(|object| object.gone_at.is_none())
-            .ok_or_else(|| refused(format!("there is no {id} to update")))?;
+        let missing = || refused(format!("there is no {id} to update"));
+        let object = self.objects.get(id).filter(|object| object.gone_at.is_none()).ok_or_else(missing)?;
         if object.seen_from > now {
             return Err(error(ErrorClass::NotYetVisible, format!("there is no {id} yet")));
         }
@@ -366,7 +388,8 @@ impl World {
             self.violations.push(format!("{id} was updated in `{field}`, which no update can change"));
             return Err(refused(format!("`{field}` of {id} cannot be updated")));
         }
-        object.change(spec);
+        self.objects.change(id, |own| *own = spec);
+        let object = self.objects.get_mut(id).ok_or_else(missing)?;
         object.ready_at = ready_at;
         if object.tags.is_some() {
             object.tags = Some(tags.clone());
@@ -381,17 +404,14 @@ impl World {
         // What is not seen yet cannot be deleted either, and says nothing else than what is gone already.
         let Some(object) = self.objects.get(id).filter(living) else { return Ok(()) };
         let holds = |other: &&Object| other.id != id && other.stands_on(object) && !other.lies_within(object);
-        if let Some(other) = self.objects.values().find(holds) {
+        if let Some(other) = self.objects.naming(object).find(holds) {
             return Err(refused(format!("{} still stands on {id}", other.id)));
         }
         let address = object.tags.as_ref().map(|tags| tags.address.clone());
         let gone_at = now + remaining(kind.typical().delete, self.spread, random);
         let lingers = if self.eventual { random.up_to(kind.visibility()) } else { Duration::ZERO };
         self.did(Call::Delete, kind, id, address, now, kind.holds_data());
-        if let Some(object) = self.objects.get_mut(id) {
-            object.gone_at = Some(gone_at);
-            object.seen_until = (!lingers.is_zero()).then_some(gone_at + lingers);
-        }
+        self.objects.goes(id, gone_at, lingers);
         self.settle(now);
         Ok(())
     }
@@ -449,26 +469,10 @@ impl World {
     pub(super) fn list(&mut self, kind: &dyn AnyKind, wanted: impl Fn(&Tags) -> bool, now: Duration) -> Vec<Observed> {
         self.settle(now);
         let unreadable = self.unreadable_of(kind.name());
-        let listed = self.objects.values().chain(self.lingering.values()).filter(|object| {
-            object.kind.name() == kind.name() && object.is_seen(now) && object.tags.as_ref().is_some_and(&wanted)
-        });
+        let lingering = self.lingering.values().filter(|object| object.kind.name() == kind.name());
+        let listed = self.objects.of_kind(kind.name()).chain(lingering);
+        let listed = listed.filter(|object| object.is_seen(now) && object.tags.as_ref().is_some_and(&wanted));
         listed.map(|object| observe(object, &unreadable, now)).collect()
-    }
-}
-
-impl Object {
-    pub(super) fn change(&mut self, spec: Json) {
-        self.spec = spec;
-        self.revision += 1;
-        let outputs = synthesize(self.kind.as_ref(), &self.id, &self.spec, self.revision);
-        let volatile = self.kind.volatile_outputs();
-        self.outputs.extend(outputs.into_iter().filter(|(name, _)| volatile.contains(&name.as_str())));
-    }
-
-    /// Its deletion by somebody else: nobody sees it go.
-    pub(super) fn vanishes(&mut self, now: Duration, lingers: Duration) {
-        self.gone_at = Some(now);
-        self.seen_until = (!lingers.is_zero()).then_some(now + lingers);
     }
 }
 

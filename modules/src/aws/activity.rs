@@ -4,7 +4,7 @@
 //! its code. The phrases here are those of EC2's messages for the codes that matter ("Troubleshoot Amazon EC2 Auto Scaling",
 //! "instance launch failure", and "Error codes for the Amazon EC2 API").
 
-use super::error::classify;
+use super::error::said;
 use aws_sdk_autoscaling::types::{Activity, ScalingActivityStatusCode};
 use forge_engine::kind::{ErrorClass, KindError};
 
@@ -41,13 +41,10 @@ pub(super) fn judge(activities: &[Activity]) -> Result<Option<String>, KindError
     if latest.status_code() != Some(&ScalingActivityStatusCode::Failed) {
         return Ok(None);
     }
-    let Some(said) = latest.status_message() else { return Ok(None) };
-    let Some(code) = code_of(said) else { return Ok(Some(said.to_owned())) };
-    let (class, help) = classify("ec2:RunInstances", code, said, None);
-    if class == ErrorClass::NotYetVisible {
-        return Ok(Some(said.to_owned()));
-    }
-    Err(KindError { class, message: format!("ec2:RunInstances: {said} ({code})"), help, source: None })
+    let Some(message) = latest.status_message() else { return Ok(None) };
+    let Some(code) = code_of(message) else { return Ok(Some(message.to_owned())) };
+    let error = said("ec2:RunInstances", code, message, None);
+    if error.class == ErrorClass::NotYetVisible { Ok(Some(message.to_owned())) } else { Err(error) }
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@
 use super::Tags;
 use super::activity::judge;
 use super::cloud::Cloud;
-use super::ec2::filter as ec2_filter;
+use super::ec2::{PAGE, filter as ec2_filter};
 use super::error::Answer;
-use super::resource::{Resource, Seen, shown};
+use super::resource::{Resource, Seen, not_shown, shown};
 use super::tags::{self, DEPLOYMENT, same_creation};
 use crate::planned::Planned;
 use aws_sdk_autoscaling::types::{
@@ -104,6 +104,8 @@ impl Resource for Spec {
         "autoscaling:DeleteTags",
         "ec2:DescribeInstances",
         "ec2:RunInstances",
+        // For images that a parameter of AWS names.
+        "ssm:GetParameters",
         "ec2:CreateTags",
         "iam:PassRole",
         "iam:CreateServiceLinkedRole",
@@ -128,10 +130,11 @@ impl Resource for Spec {
         if made.is_none() {
             let group = present(cloud, &self.name).await?;
             if group.status.is_some() {
-                return Err(not_yet(format!("an Auto Scaling group {} is being deleted", self.name)));
+                let message = format!("an Auto Scaling group {} is being deleted", self.name);
+                return Err(KindError { class: ErrorClass::NotYetVisible, message, help: None, source: None });
             }
             let found = tags::split(pairs(group.tags)).0;
-            same_creation(&format!("the Auto Scaling group {}", self.name), found.as_ref(), tags)?;
+            same_creation(&format!("Auto Scaling group {}", self.name), found.as_ref(), tags)?;
         }
         on_identifier(&self.name);
         self.settle(cloud, &self.name).await
@@ -227,10 +230,6 @@ fn pairs(tags: Option<Vec<TagDescription>>) -> impl Iterator<Item = (String, Str
     tags.unwrap_or_default().into_iter().filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default())))
 }
 
-fn not_yet(message: String) -> KindError {
-    KindError { class: ErrorClass::NotYetVisible, message, help: None, source: None }
-}
-
 async fn describe(cloud: &Cloud, name: &str) -> Result<Option<AutoScalingGroup>, KindError> {
     let call = cloud.autoscaling().await.describe_auto_scaling_groups().auto_scaling_group_names(name);
     let answer = call.send().await.of(cloud, "autoscaling:DescribeAutoScalingGroups")?;
@@ -239,7 +238,7 @@ async fn describe(cloud: &Cloud, name: &str) -> Result<Option<AutoScalingGroup>,
 
 async fn present(cloud: &Cloud, name: &str) -> Result<AutoScalingGroup, KindError> {
     let group = describe(cloud, name).await?;
-    group.ok_or_else(|| not_yet(format!("AWS does not show the Auto Scaling group {name} yet")))
+    group.ok_or_else(|| not_shown(&format!("Auto Scaling group {name}")))
 }
 
 /// The group, with what keeps it from having all its instances; one that is gone is there as long as its instances are.
@@ -266,7 +265,7 @@ async fn look(cloud: &Cloud, name: &str) -> Result<Option<Observed>, KindError> 
 /// The instances that a group has left behind and that are on their way out.
 async fn leftovers(cloud: &Cloud, name: &str) -> Result<Option<Observed>, KindError> {
     let call = cloud.ec2().await.describe_instances().filters(ec2_filter(MEMBER, [name]));
-    let mut pages = call.filters(ec2_filter("instance-state-name", ALIVE)).into_paginator().items().send();
+    let mut pages = call.filters(ec2_filter("instance-state-name", ALIVE)).into_paginator().page_size(PAGE).items().send();
     let mut left = 0_usize;
     while let Some(reservation) = pages.next().await {
         left += reservation.of(cloud, "ec2:DescribeInstances")?.instances().len();
@@ -290,12 +289,10 @@ fn observed(group: AutoScalingGroup) -> Option<Observed> {
         .known("desired", group.desired_capacity)
         .known("max", group.max_size)
         .known("grace_seconds", group.health_check_grace_period)
+        .gives("arn", group.auto_scaling_group_arn)
         .output("name", name)
         .readiness(readiness);
-    Some(match group.auto_scaling_group_arn {
-        Some(arn) => seen.output("arn", arn).done(),
-        None => seen.done(),
-    })
+    Some(seen.done())
 }
 
 /// Ready means that as many instances as are wanted do their work.

@@ -4,7 +4,7 @@
 //! all others. An account has few of them: all are asked for, and sorted out here.
 
 use super::cloud::Cloud;
-use super::ec2::pairs;
+use super::ec2::{PAGE, pairs};
 use super::error::Answer;
 use super::tags;
 use aws_sdk_ec2::primitives::{DateTime, DateTimeFormat};
@@ -39,7 +39,7 @@ pub(super) fn state(reservation: &CapacityReservation) -> State {
 /// The reservations of an account, blocks or others.
 pub(super) async fn reservations(cloud: &Cloud, blocks: bool) -> Result<Vec<CapacityReservation>, KindError> {
     let ec2 = cloud.ec2().await;
-    let mut pages = ec2.describe_capacity_reservations().into_paginator().items().send();
+    let mut pages = ec2.describe_capacity_reservations().into_paginator().page_size(PAGE).items().send();
     let mut found = Vec::new();
     while let Some(reservation) = pages.next().await {
         let reservation = reservation.of(cloud, "ec2:DescribeCapacityReservations")?;

@@ -9,15 +9,14 @@
 use super::Tags;
 use super::capacity::{self, State, moment, owner, reservations, state, text, time};
 use super::cloud::{Cloud, empty};
-use super::ec2::{born_with, pairs, retag};
+use super::ec2::{born_with, disown, pairs, retag};
 use super::error::Answer;
 use super::price;
 use super::resource::{Resource, Seen, in_order, shown};
-use super::tags::{ADDRESS, DEPLOYMENT, OPERATION};
 use crate::planned::Planned;
 use aws_sdk_ec2::primitives::DateTime;
 use aws_sdk_ec2::types::{
-    CapacityBlockOffering, CapacityReservation, CapacityReservationInstancePlatform, ResourceType, Tag,
+    CapacityBlockOffering, CapacityReservation, CapacityReservationInstancePlatform, ResourceType,
 };
 use forge_engine::address::Deployment;
 use forge_engine::kind as engine;
@@ -140,9 +139,7 @@ impl Resource for Spec {
 
     /// Nothing gives the money back: it is forgotten.
     async fn delete(cloud: &Cloud, id: &str) -> Result<(), KindError> {
-        let gone = [DEPLOYMENT, ADDRESS, OPERATION].map(|key| Tag::builder().key(key).build());
-        let call = cloud.ec2().await.delete_tags().resources(id).set_tags(Some(gone.to_vec()));
-        call.send().await.of_present(cloud, "ec2:DeleteTags").map(|_| ())
+        disown(cloud, id).await
     }
 
     async fn list(cloud: &Cloud, deployment: &Deployment) -> Result<Vec<Observed>, KindError> {
@@ -247,10 +244,11 @@ fn observed(block: CapacityReservation) -> Option<Observed> {
         .known("instance_type", block.instance_type)
         .known("count", block.total_instance_count)
         .output("id", id)
+        .gives("zone", block.availability_zone)
+        .gives("starts", text(block.start_date))
+        .gives("ends", text(block.end_date))
         .readiness(readiness);
-    let told = [("zone", block.availability_zone), ("starts", text(block.start_date)), ("ends", text(block.end_date))];
-    let told = told.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    Some(told.fold(seen, |seen, (name, value)| seen.output(name, value)).done())
+    Some(seen.done())
 }
 
 #[cfg(test)]

@@ -176,10 +176,8 @@ fn observed(found: CapacityReservation) -> Option<Observed> {
         .known("targeted", found.instance_match_criteria.map(|criteria| criteria == InstanceMatchCriteria::Targeted))
         .field("ends", text(found.end_date))
         .field("placement_group", found.placement_group_arn)
+        .gives("arn", found.capacity_reservation_arn)
         .output("id", id)
         .readiness(readiness);
-    Some(match found.capacity_reservation_arn {
-        Some(arn) => seen.output("arn", arn).done(),
-        None => seen.done(),
-    })
+    Some(seen.done())
 }

@@ -5,7 +5,7 @@
 //! (`resolveConflicts: OVERWRITE`): what is not in the specification is not kept up by anybody.
 
 use super::Tags;
-use super::cloud::Cloud;
+use super::cloud::{Cloud, empty};
 use super::eks::{NOBODYS, TAKEN, apart, born_with, busy, in_clusters, issue, of_deployment, retag, within};
 use super::error::{Answer, unbuilt};
 use super::resource::{Resource, Seen, shown};
@@ -116,16 +116,14 @@ impl Resource for Spec {
             .set_pod_identity_associations((!roles.is_empty()).then_some(roles))
             .resolve_conflicts(ResolveConflicts::Overwrite)
             .set_tags(Some(born_with(tags, &self.tags)));
-        let made = call.send().await.unless(TAKEN, cloud, "eks:CreateAddon")?;
-        if made.is_some() {
+        if let Some(made) = call.send().await.unless(TAKEN, cloud, "eks:CreateAddon")? {
             on_identifier(&id);
+            return Ok(seen(&id, made.addon.ok_or_else(|| empty("eks:CreateAddon"))?, &self.roles));
         }
         let what = format!("the add-on {id}");
         let there = look(cloud, &id).await?.ok_or_else(|| tags::hidden_namesake(&what))?;
-        if made.is_none() {
-            tags::same_creation(&what, there.tags.as_ref(), tags)?;
-            on_identifier(&id);
-        }
+        tags::same_creation(&what, there.tags.as_ref(), tags)?;
+        on_identifier(&id);
         Ok(there)
     }
 

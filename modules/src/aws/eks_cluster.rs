@@ -212,7 +212,8 @@ impl Resource for Spec {
         let changes = self.changes(&cluster);
         let mut changes = changes.into_iter();
         if let Some(change) = changes.next() {
-            if cluster.status() != Some(&ClusterStatus::Active) {
+            let is_busy = [ClusterStatus::Creating, ClusterStatus::Pending, ClusterStatus::Updating];
+            if cluster.status().is_some_and(|status| is_busy.contains(status)) {
                 return Err(busy(id, change));
             }
             self.make(cloud, id, change).await?;
@@ -356,9 +357,10 @@ impl Spec {
     }
 }
 
+#[allow(deprecated, reason = "what EKS encrypts does not depend on `resources` any more, but it asked for them once")]
 fn encryption(key: &str) -> Vec<EncryptionConfig> {
     let provider = Provider::builder().key_arn(key).build();
-    vec![EncryptionConfig::builder().provider(provider).build()]
+    vec![EncryptionConfig::builder().resources("secrets").provider(provider).build()]
 }
 
 async fn describe(cloud: &Cloud, name: &str) -> Result<Option<Cluster>, KindError> {

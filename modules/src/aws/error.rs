@@ -159,6 +159,10 @@ const UNKNOWN_CALLER: &[&str] = &[
     "IncompleteSignature",
 ];
 
+/// What Auto Scaling says while it does not yet know a launch template that EC2 has just made ("You must use a valid
+/// fully-formed launch template. The specified launch template … does not exist.").
+const TEMPLATE_NOT_KNOWN_YET: &str = "The specified launch template";
+
 /// What a service says while it does not yet know a role that IAM has just made: service prefix of the call, code, part of
 /// the message (terraform-provider-aws, Karpenter).
 const ROLE_NOT_KNOWN_YET: &[(&str, &str, &str)] = &[
@@ -247,7 +251,8 @@ pub(super) fn classify(call: &str, code: &str, message: &str, status: Option<u16
         let help = "The capacity block has not begun yet; it begins at the time that `forge plan` shows.";
         return (ErrorClass::NotYetVisible, Some(help.to_owned()));
     }
-    if role || is_absent(code) || is(IN_USE) {
+    let template = service == "autoscaling" && code == "ValidationError" && message.contains(TEMPLATE_NOT_KNOWN_YET);
+    if role || template || is_absent(code) || is(IN_USE) {
         let help = if is(IN_USE) {
             "Something still needs it. If it is not forge's own, delete it, then run the same command again."
         } else if role {

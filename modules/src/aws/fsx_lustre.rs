@@ -304,36 +304,23 @@ impl Spec {
     }
 
     async fn change(&self, cloud: &Cloud, id: &str, there: &FileSystem) -> Result<(), KindError> {
-        let Some(changes) = self.changes(&as_it_will_be(there)) else { return Ok(()) };
+        let Some(mut changes) = self.changes(&as_it_will_be(there)) else { return Ok(()) };
+        let busy = |progress: &str| KindError {
+            class: ErrorClass::Transient,
+            message: format!("FSx makes one change of {id} at a time, and is at one: {progress}"),
+            help: Some("Run the same command again: it goes on from here.".to_owned()),
+            source: None,
+        };
         if let Some(progress) = under_way(there) {
-            return Err(KindError {
-                class: ErrorClass::Transient,
-                message: format!("FSx makes one change of {id} at a time, and is at one: {progress}"),
-                help: Some("Run the same command again: it goes on from here.".to_owned()),
-                source: None,
-            });
+            return Err(busy(&progress));
         }
-        let metadata = changes.metadata.map(|metadata| {
-            let how = sdk::UpdateFileSystemLustreMetadataConfiguration::builder();
-            match metadata {
-                Metadata::Automatic => how.mode(sdk::MetadataConfigurationMode::Automatic).build(),
-                Metadata::Iops(iops) => how
-                    .mode(sdk::MetadataConfigurationMode::UserProvisioned)
-                    .iops(i32::try_from(iops).unwrap_or(i32::MAX))
-                    .build(),
-            }
-        });
-        let lustre = sdk::UpdateFileSystemLustreConfiguration::builder()
-            .set_per_unit_storage_throughput(changes.throughput)
-            .set_automatic_backup_retention_days(changes.backup_days)
-            .set_data_compression_type(changes.compression)
-            .set_metadata_configuration(metadata)
-            .build();
-        // The SDK gives it a token of its own: it is decided by what is there.
-        let call = cloud.fsx().await.update_file_system().file_system_id(id).lustre_configuration(lustre);
-        let call = call.set_storage_capacity(changes.capacity).set_file_system_type_version(changes.lustre);
-        call.send().await.of(cloud, "fsx:UpdateFileSystem")?;
-        Ok(())
+        // It is not asked to become larger and faster in one call: throughput is that of the larger one, later.
+        let later = changes.throughput.filter(|_| changes.capacity.is_some());
+        if later.is_some() {
+            changes.throughput = None;
+        }
+        changes.send(cloud, id).await?;
+        if later.is_some() { Err(busy("its throughput is changed once it has grown")) } else { Ok(()) }
     }
 }
 
@@ -346,6 +333,32 @@ struct Changes {
     backup_days: Option<i32>,
     compression: Option<sdk::DataCompressionType>,
     metadata: Option<Metadata>,
+}
+
+impl Changes {
+    async fn send(self, cloud: &Cloud, id: &str) -> Result<(), KindError> {
+        let metadata = self.metadata.map(|metadata| {
+            let how = sdk::UpdateFileSystemLustreMetadataConfiguration::builder();
+            match metadata {
+                Metadata::Automatic => how.mode(sdk::MetadataConfigurationMode::Automatic).build(),
+                Metadata::Iops(iops) => how
+                    .mode(sdk::MetadataConfigurationMode::UserProvisioned)
+                    .iops(i32::try_from(iops).unwrap_or(i32::MAX))
+                    .build(),
+            }
+        });
+        let lustre = sdk::UpdateFileSystemLustreConfiguration::builder()
+            .set_per_unit_storage_throughput(self.throughput)
+            .set_automatic_backup_retention_days(self.backup_days)
+            .set_data_compression_type(self.compression)
+            .set_metadata_configuration(metadata)
+            .build();
+        // The SDK gives it a token of its own: it is decided by what is there.
+        let call = cloud.fsx().await.update_file_system().file_system_id(id).lustre_configuration(lustre);
+        let call = call.set_storage_capacity(self.capacity).set_file_system_type_version(self.lustre);
+        call.send().await.of(cloud, "fsx:UpdateFileSystem")?;
+        Ok(())
+    }
 }
 
 /// Those that there are, in any order. One that is gone makes FSx refuse to tell of the others, so they are then asked for one

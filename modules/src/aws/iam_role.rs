@@ -6,7 +6,7 @@ use super::cloud::{Cloud, empty};
 use super::error::Answer;
 use super::iam::{IAM_VISIBILITY, TAKEN, born_with, by_key, changes, partition, path};
 use super::policy::{allowed, allowing, trusted, trusting};
-use super::resource::{Resource, Seen, shown};
+use super::resource::{Resource, Seen, not_shown, shown};
 use super::tags::same_creation;
 use crate::planned::{FREE, Planned};
 use forge_engine::address::Deployment;
@@ -153,7 +153,7 @@ impl Resource for Spec {
             }
             None => {
                 let held = self.present(cloud, &self.name).await?;
-                let what = format!("the IAM role {}", self.name);
+                let what = format!("IAM role {}", self.name);
                 same_creation(&what, held.observed(&self.name).tags.as_ref(), tags)?;
                 on_identifier(&self.name);
                 held
@@ -233,12 +233,7 @@ impl Spec {
 
     async fn present(&self, cloud: &Cloud, name: &str) -> Result<Held, KindError> {
         let held = look(cloud, name).await?;
-        held.ok_or_else(|| KindError {
-            class: ErrorClass::NotYetVisible,
-            message: format!("AWS does not show the IAM role {name} yet"),
-            help: None,
-            source: None,
-        })
+        held.ok_or_else(|| not_shown(&format!("IAM role {name}")))
     }
 
     /// Gives the role the permissions that it is to have, and no others. One change at a time: IAM refuses changes to the

@@ -6,19 +6,18 @@
 
 use super::Tags;
 use super::cloud::{Cloud, empty};
-use super::ec2::{FILTER_VALUES, born_with, filter, of_deployment, pairs, retag};
+use super::ec2::{FILTER_VALUES, PAGE, born_with, disown, filter, of_deployment, pairs, retag};
 use super::error::Answer;
 use super::launch_template::version;
 use super::resource::{EC2_VISIBILITY, Resource, Seen, in_order, shown};
-use super::tags::{ADDRESS, DEPLOYMENT, OPERATION};
-use super::template::root_device;
+use super::template::{Shape, root_device};
 use super::{price, tags};
 use crate::planned::Planned;
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{
     BlockDeviceMapping, EbsBlockDevice, Filter, HttpTokensState, IamInstanceProfileSpecification, Instance,
     InstanceMetadataEndpointState, InstanceMetadataOptionsRequest, InstanceStateName, InstanceType,
-    LaunchTemplateSpecification, Placement, ResourceType, Tag, VolumeType,
+    LaunchTemplateSpecification, Placement, ResourceType, VolumeType,
 };
 use aws_smithy_types::base64;
 use forge_engine::address::Deployment;
@@ -107,6 +106,8 @@ impl Resource for Spec {
         "ec2:TerminateInstances",
         "ec2:DescribeLaunchTemplateVersions",
         "ec2:DescribeImages",
+        // For images that a parameter of AWS names.
+        "ssm:GetParameters",
         "ec2:DescribeTags",
         "ec2:CreateTags",
         "ec2:DeleteTags",
@@ -125,11 +126,13 @@ impl Resource for Spec {
     ) -> Result<Observed, KindError> {
         const CALL: &str = "ec2:RunInstances";
         let call = cloud.ec2().await.run_instances().client_token(&tags.operation.0).min_count(1).max_count(1);
+        let shape = self.shape(cloud).await?;
+        let own = self.own(shape.as_ref());
         let call = [ResourceType::Instance, ResourceType::Volume]
             .into_iter()
-            .fold(call, |call, what| call.tag_specifications(born_with(what, tags, &self.tags)));
+            .fold(call, |call, what| call.tag_specifications(born_with(what, tags, &own)));
         let call = match &self.launch_template {
-            Some(template) => self.from_template(cloud, call, template).await?,
+            Some(template) => self.from_template(call, template, shape),
             None => self.plain(cloud, call).await?,
         };
         let made = call.send().await.of(cloud, CALL)?.instances.unwrap_or_default().pop();
@@ -145,7 +148,8 @@ impl Resource for Spec {
         _before: Option<&Self>,
         tags: &engine::Tags,
     ) -> Result<Observed, KindError> {
-        retag(cloud, id, tags, &self.tags).await?;
+        let shape = self.shape(cloud).await?;
+        retag(cloud, id, tags, &self.own(shape.as_ref())).await?;
         shown(id, Self::read_many(cloud, &[id.to_owned()]).await?)
     }
 
@@ -155,9 +159,7 @@ impl Resource for Spec {
         let Some(answer) = call.of_present(cloud, "ec2:TerminateInstances")? else { return Ok(()) };
         let before = answer.terminating_instances.unwrap_or_default().pop().and_then(|change| change.previous_state);
         if before.and_then(|state| state.name) == Some(InstanceStateName::Terminated) {
-            let gone = [DEPLOYMENT, ADDRESS, OPERATION].map(|key| Tag::builder().key(key).build());
-            let call = ec2.delete_tags().resources(id).set_tags(Some(gone.to_vec()));
-            call.send().await.of_present(cloud, "ec2:DeleteTags")?;
+            disown(cloud, id).await?;
         }
         Ok(())
     }
@@ -169,20 +171,36 @@ impl Resource for Spec {
 }
 
 impl Spec {
-    async fn from_template(
+    fn number(&self) -> &str {
+        self.launch_template_version.as_deref().unwrap_or("$Default")
+    }
+
+    /// What its template says.
+    async fn shape(&self, cloud: &Cloud) -> Result<Option<Shape>, KindError> {
+        let Some(template) = &self.launch_template else { return Ok(None) };
+        Ok(version(cloud, template, self.number()).await?.map(|(_, shape)| shape))
+    }
+
+    /// Its own tags and those that its template gives it.
+    fn own(&self, shape: Option<&Shape>) -> Tags {
+        let mut own = shape.map(|shape| shape.tags.clone()).unwrap_or_default();
+        own.extend(self.tags.clone());
+        own
+    }
+
+    fn from_template(
         &self,
-        cloud: &Cloud,
         call: RunInstancesFluentBuilder,
         id: &str,
-    ) -> Result<RunInstancesFluentBuilder, KindError> {
-        let number = self.launch_template_version.as_deref().unwrap_or("$Default");
-        let template = LaunchTemplateSpecification::builder().launch_template_id(id).version(number).build();
-        let interfaces = version(cloud, id, number).await?.map(|(_, shape)| shape.within(&self.subnet));
+        shape: Option<Shape>,
+    ) -> RunInstancesFluentBuilder {
+        let template = LaunchTemplateSpecification::builder().launch_template_id(id).version(self.number()).build();
         let call = call.launch_template(template);
-        Ok(match interfaces.filter(|interfaces| !interfaces.is_empty()) {
-            Some(interfaces) => call.set_network_interfaces(Some(interfaces)),
-            None => call.subnet_id(&self.subnet),
-        })
+        let interfaces = shape.map(|shape| shape.within(&self.subnet)).unwrap_or_default();
+        if interfaces.is_empty() {
+            return call.subnet_id(&self.subnet);
+        }
+        call.set_network_interfaces(Some(interfaces))
     }
 
     async fn plain(
@@ -218,7 +236,7 @@ impl Spec {
 }
 
 async fn seen(cloud: &Cloud, which: Filter) -> Result<Vec<Observed>, KindError> {
-    let mut pages = cloud.ec2().await.describe_instances().filters(which).into_paginator().items().send();
+    let mut pages = cloud.ec2().await.describe_instances().filters(which).into_paginator().page_size(PAGE).items().send();
     let mut found = Vec::new();
     while let Some(reservation) = pages.next().await {
         let instances = reservation.of(cloud, "ec2:DescribeInstances")?.instances.unwrap_or_default();
@@ -253,7 +271,10 @@ fn observed(instance: Instance) -> Option<Observed> {
     let template = all.get(TEMPLATE).cloned();
     let number = all.get(TEMPLATE_VERSION).cloned();
     let plain = template.is_none();
-    let groups = instance.security_groups.unwrap_or_default().into_iter().filter_map(|group| group.group_id);
+    // Who asks for no group gets the network's default one.
+    let groups = instance.security_groups.unwrap_or_default().into_iter();
+    let groups: BTreeSet<String> =
+        groups.filter(|group| group.group_name() != Some("default")).filter_map(|group| group.group_id).collect();
     let zone = instance.placement.and_then(|placement| placement.availability_zone);
     // What a template says is its own affair; the image may have been named by a parameter.
     let seen = Seen::new(id.clone(), all)
@@ -261,16 +282,18 @@ fn observed(instance: Instance) -> Option<Observed> {
         .known("launch_template", template)
         .known("launch_template_version", number)
         .known("instance_type", instance.instance_type.filter(|_| plain).map(|it| it.as_str().to_owned()))
-        .known("security_groups", plain.then(|| groups.collect::<BTreeSet<_>>()).filter(|groups| !groups.is_empty()))
+        .known("security_groups", Some(groups).filter(|groups| plain && !groups.is_empty()))
         .output("id", id)
+        .gives("zone", zone)
+        .gives("private_ip", instance.private_ip_address)
+        .gives("private_name", instance.private_dns_name)
         .readiness(readiness);
-    let told = [
-        ("zone", zone),
-        ("private_ip", instance.private_ip_address),
-        ("private_name", instance.private_dns_name),
-    ];
-    let told = told.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    Some(told.fold(seen, |seen, (name, value)| seen.output(name, value)).done())
+    let mut observed = seen.done();
+    if !plain {
+        // Some of them are its template's, and nothing tells which.
+        observed.spec.remove("tags");
+    }
+    Some(observed)
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@ use super::Tags;
 use super::cloud::{Cloud, empty};
 use super::error::Answer;
 use super::iam::{IAM_VISIBILITY, TAKEN, born_with, by_key, changes, path};
-use super::resource::{Resource, Seen, shown};
+use super::resource::{Resource, Seen, not_shown, shown};
 use super::tags::same_creation;
 use crate::planned::{FREE, Planned};
 use aws_sdk_iam::types::InstanceProfile;
 use forge_engine::address::Deployment;
 use forge_engine::kind as engine;
-use forge_engine::kind::{Effect, ErrorClass, Hourly, KindError, Observed, OnIdentifier, Recovery, Typical};
+use forge_engine::kind::{Effect, Hourly, KindError, Observed, OnIdentifier, Recovery, Typical};
 use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -83,7 +83,7 @@ impl Resource for Spec {
             Some(answer) => answer.instance_profile.ok_or_else(|| empty(CALL))?,
             None => {
                 let profile = present(cloud, &self.name).await?;
-                let what = format!("the instance profile {}", self.name);
+                let what = format!("instance profile {}", self.name);
                 same_creation(&what, observed(profile.clone()).tags.as_ref(), tags)?;
                 profile
             }
@@ -160,12 +160,7 @@ async fn look(cloud: &Cloud, name: &str) -> Result<Option<InstanceProfile>, Kind
 }
 
 async fn present(cloud: &Cloud, name: &str) -> Result<InstanceProfile, KindError> {
-    look(cloud, name).await?.ok_or_else(|| KindError {
-        class: ErrorClass::NotYetVisible,
-        message: format!("AWS does not show the instance profile {name} yet"),
-        help: None,
-        source: None,
-    })
+    look(cloud, name).await?.ok_or_else(|| not_shown(&format!("instance profile {name}")))
 }
 
 async fn leave(cloud: &Cloud, profile: &str, role: &str) -> Result<(), KindError> {

@@ -161,6 +161,8 @@ impl Resource for Spec {
         "ec2:DescribeLaunchTemplateVersions",
         "ec2:DeleteLaunchTemplate",
         "ec2:DescribeImages",
+        // For images that a parameter of AWS names.
+        "ssm:GetParameters",
         "ec2:DescribeTags",
         "ec2:CreateTags",
         "ec2:DeleteTags",
@@ -238,7 +240,7 @@ impl Spec {
         let template = call.send().await.of(cloud, CALL)?.launch_templates.unwrap_or_default().pop();
         let template = template.ok_or_else(|| empty(CALL))?;
         let found = split(pairs(template.tags)).0;
-        same_creation(&format!("the launch template {}", self.name), found.as_ref(), tags)?;
+        same_creation(&format!("launch template {}", self.name), found.as_ref(), tags)?;
         let id = template.launch_template_id.ok_or_else(|| empty(CALL))?;
         on_identifier(&id);
         self.settle(cloud, &id, tags).await

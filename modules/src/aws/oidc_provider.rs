@@ -98,7 +98,7 @@ impl Resource for Spec {
         let caller = cloud.caller().await?;
         let arn = arn_of(&self.url, partition(&caller.arn), &caller.account);
         let found = shown(&arn, Self::read_many(cloud, std::slice::from_ref(&arn)).await?)?;
-        same_creation(&format!("the OIDC provider of {}", self.url), found.tags.as_ref(), tags)?;
+        same_creation(&format!("OIDC provider of {}", self.url), found.tags.as_ref(), tags)?;
         on_identifier(&arn);
         Ok(found)
     }

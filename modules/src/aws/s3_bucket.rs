@@ -166,12 +166,12 @@ impl Resource for Spec {
         let is_new = self.make(cloud, &name, tags).await? && !is_doubtful;
         if is_new {
             on_identifier(&name);
+            let there = shown(&name, vec![seen(cloud, &name).await?])?;
+            return self.settle(cloud, &name, there).await;
         }
         let there = seen(cloud, &name).await?.ok_or_else(|| tags::hidden_namesake(&what))?;
-        if !is_new {
-            tags::same_creation(&what, there.tags.as_ref(), tags)?;
-            on_identifier(&name);
-        }
+        tags::same_creation(&what, there.tags.as_ref(), tags)?;
+        on_identifier(&name);
         self.settle(cloud, &name, there).await
     }
 
@@ -412,6 +412,7 @@ fn key_of(how: ServerSideEncryptionConfiguration) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::error::classify;
     use super::*;
 
     fn spec(json: serde_json::Value) -> Spec {
@@ -427,6 +428,22 @@ mod tests {
         assert_eq!(named(serde_json::json!({})).unwrap_err(), neither);
         assert_eq!(named(serde_json::json!({ "name": "mine", "prefix": "p" })).unwrap_err(), neither);
         assert!(named(serde_json::json!({ "name": "Mine" })).unwrap_err().contains("'M' is not allowed"));
+    }
+
+    #[test]
+    fn codes_of_buckets_have_their_class_and_advice() {
+        for (code, class, advice) in [
+            ("PermanentRedirect", engine::ErrorClass::Terminal, "in another region"),
+            ("IllegalLocationConstraintException", engine::ErrorClass::Terminal, "in another region"),
+            ("BucketAlreadyExists", engine::ErrorClass::Terminal, "choose another `name`"),
+            ("BucketNotEmpty", engine::ErrorClass::NotYetVisible, "still needs it"),
+            ("OperationAborted", engine::ErrorClass::Transient, ""),
+            ("SlowDown", engine::ErrorClass::Throttled, ""),
+        ] {
+            let (found, help) = classify("s3:CreateBucket", code, "", None);
+            assert_eq!(found, class, "{code}");
+            assert!(help.unwrap_or_default().contains(advice), "{code}");
+        }
     }
 
     #[test]

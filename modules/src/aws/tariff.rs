@@ -9,7 +9,7 @@ use super::cloud::Cloud;
 use super::error::Answer;
 use super::{Market, autoscaling_group, capacity_reservation, eks_nodegroup, instance, launch_template, price};
 use aws_sdk_pricing::types::{Filter, FilterType};
-use forge_engine::bill::{Links, Side, Tariff as Pricing};
+use forge_engine::bill::{Links, Side, Tariff as Pricing, specification};
 use forge_engine::kind::{Hourly, KindError, Kinds};
 use forge_engine::plan::Plan;
 use forge_engine::value::{Output, Value};
@@ -63,8 +63,8 @@ impl Tariff {
     /// The instance types that the price of something in a plan depends on.
     fn types(&self, plan: &Plan) -> BTreeSet<String> {
         let links = Links::of(plan, Side::After);
-        let specs = plan.steps.iter().filter_map(|step| Some((step.kind.as_str(), step.desired.as_ref()?)));
-        let types = specs.filter_map(|(kind, spec)| match nodes(kind, spec, &links)? {
+        let specs = plan.steps.iter().filter_map(|step| Some((step.kind.as_str(), specification(step, Side::After)?)));
+        let types = specs.filter_map(|(kind, spec)| match nodes(kind, &spec, &links)? {
             Nodes { paid: Paid::OnDemand, instance_type: Some(name), count: 1.. } => Some(name),
             _ => None,
         });
@@ -123,7 +123,7 @@ fn typed<S: DeserializeOwned>(spec: &Value) -> Option<S> {
 fn nodes(kind: &str, spec: &Value, links: &Links<'_>) -> Option<Nodes> {
     let Value::Map(fields) = spec else { return None };
     let template =
-        || typed::<launch_template::Spec>(&links.spec(fields.get("launch_template")?, "aws.launch_template")?);
+        || typed::<launch_template::Spec>(links.spec(fields.get("launch_template")?, "aws.launch_template")?.as_ref());
     let paid = |market, template: Option<&launch_template::Spec>| match market {
         Market::CapacityBlock => Paid::Elsewhere,
         _ if template.is_some_and(|template| template.reservation.is_some()) => Paid::Elsewhere,

@@ -83,7 +83,7 @@ pub(super) struct Shape {
     /// None that a specification can ask for where something is not as safe as it must be: a version made by hand.
     metadata_hops: Option<u8>,
     /// All but forge's.
-    tags: Tags,
+    pub(super) tags: Tags,
 }
 
 impl Shape {

@@ -47,7 +47,11 @@ impl Emulator {
     }
 
     pub(crate) fn cloud(&self) -> Arc<Cloud> {
-        Cloud::at(REGION, &format!("http://127.0.0.1:{}", self.port))
+        self.cloud_in(REGION)
+    }
+
+    pub(crate) fn cloud_in(&self, region: &str) -> Arc<Cloud> {
+        Cloud::at(region, &format!("http://127.0.0.1:{}", self.port))
     }
 
     /// A request to the emulator itself.
@@ -65,19 +69,46 @@ impl Emulator {
 
     /// A request of somebody else to EC2, as its query protocol writes it; the answer's element of that name.
     pub(crate) fn ec2(&self, query: &str, element: &str) -> String {
+        self.element("ec2", &format!("ec2.{REGION}"), &format!("{query}&Version=2016-11-15"), element)
+    }
+
+    /// The same to IAM.
+    pub(crate) fn iam(&self, query: &str, element: &str) -> String {
+        self.element("iam", "iam", &format!("{query}&Version=2010-05-08"), element)
+    }
+
+    /// A request of somebody else to a service with the query protocol; the answer.
+    pub(crate) fn query(&self, service: &str, body: &str) -> String {
+        self.form(service, &format!("{service}.{REGION}"), body)
+    }
+
+    fn form(&self, service: &str, host: &str, body: &str) -> String {
+        let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+        self.send("POST", "/", service, &format!("{host}.amazonaws.com"), form, body)
+    }
+
+    fn element(&self, service: &str, host: &str, body: &str, element: &str) -> String {
+        let answer = self.form(service, host, body);
+        let value = answer.split_once(&format!("<{element}>")).and_then(|(_, rest)| rest.split_once('<'));
+        value.unwrap_or_else(|| panic!("{body}: {answer}")).0.to_owned()
+    }
+
+    /// A request of somebody else to S3.
+    pub(crate) fn s3(&self, method: &str, path: &str, body: &str) -> String {
+        self.send(method, path, "s3", &format!("s3.{REGION}.amazonaws.com"), "", body)
+    }
+
+    fn send(&self, method: &str, path: &str, service: &str, host: &str, headers: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let credential = format!("AWS4-HMAC-SHA256 Credential=other/20260101/{REGION}/ec2/aws4_request");
-        let body = format!("{query}&Version=2016-11-15");
+        let credential = format!("AWS4-HMAC-SHA256 Credential=other/20260101/{REGION}/{service}/aws4_request");
         let head = format!(
-            "POST / HTTP/1.1\r\nHost: ec2.{REGION}.amazonaws.com\r\nConnection: close\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\
              Authorization: {credential}, SignedHeaders=host, Signature=0\r\n"
         );
         write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        let value = answer.split_once(&format!("<{element}>")).and_then(|(_, rest)| rest.split_once('<'));
-        value.unwrap_or_else(|| panic!("{query}: {answer}")).0.to_owned()
+        answer
     }
 
     /// How many requests there were since the last time that this was asked, by action.
@@ -199,12 +230,19 @@ impl<S: Resource> Trial<S> {
         seen
     }
 
-    /// Changes something, twice; it is then what was asked for.
+    /// Changes something, twice; it is then what was asked for. What has to wait for another change is asked for again.
     pub(crate) async fn changes(&self, id: &str, before: &Json, after: &Json, tags: &Tags) -> Observed {
         let (before, wanted) = (Self::spec(before), Self::spec(after));
         for before in [Some(&before), None] {
-            let changed = self.kind.update(id, before, &wanted, tags).await;
-            let changed = changed.unwrap_or_else(|error| panic!("{}: {}", S::NAME, error.message));
+            let mut tries = 0..1000;
+            let changed = loop {
+                match self.kind.update(id, before, &wanted, tags).await {
+                    Err(error) if error.class == ErrorClass::Transient && tries.next().is_some() => {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                    changed => break changed.unwrap_or_else(|error| panic!("{}: {}", S::NAME, error.message)),
+                }
+            };
             assert_eq!(changed.id, id, "{}", S::NAME);
             Self::as_asked(&self.ready(id).await, after, tags);
         }

@@ -71,7 +71,7 @@ pub(super) fn one(setting: &Setting, current: &Current, address: &str) -> Result
     ui.data(format!("  protected: {}", if record.protect { "yes" } else { "no" }));
     ui.data(format!("  stands on: {}", names(&mut record.dependencies.iter())));
     ui.data(format!("  under: {}", names(&mut above.into_iter())));
-    match &record.spec {
+    match &*record.spec {
         Json::Null => ui.data("  specification: not known; the next `forge up` finds out"),
         spec => {
             ui.data("  specification:");

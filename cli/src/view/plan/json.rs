@@ -1,6 +1,6 @@
 //! The plan as data: values as plain JSON, what is not known yet as `{"known_after_apply": …}`.
 
-use forge_engine::plan::{Drift, Plan, SCHEMA, Step};
+use forge_engine::plan::{Action, Drift, Plan, SCHEMA, Step};
 use forge_engine::value::Value;
 use serde_json::{Value as Json, json};
 
@@ -20,11 +20,14 @@ fn step(step: &Step) -> Json {
             "after": change.after.as_ref().map(plain), "means": change.means,
         })
     });
+    // What stays as it is, is to be what it is.
+    let stays = || step.before.as_deref().filter(|_| step.action == Action::NoOp).cloned();
+    let desired = step.desired.as_ref().map(plain).or_else(stays);
     json!({
         "address": step.address, "kind": step.kind, "action": step.action, "id": step.id,
         "moved_from": step.moved_from, "changes": changes.collect::<Vec<_>>(),
         "drift": step.drift.iter().map(field).collect::<Vec<_>>(), "reasons": step.reasons,
-        "destroys_data": step.destroys_data, "desired": step.desired.as_ref().map(plain),
+        "destroys_data": step.destroys_data, "desired": desired,
     })
 }
 

@@ -64,7 +64,7 @@ async fn the_state_can_be_rebuilt_from_tags_alone() {
     let node = &rebuilt.state.records[&Address::new("node")];
     assert_eq!(node.dependencies, BTreeSet::from([Address::new("disk"), Address::new("net")]));
     // Its note cannot be read back, so nothing is claimed to be known of what was asked for.
-    assert_eq!(node.spec, serde_json::Value::Null);
+    assert_eq!(*node.spec, serde_json::Value::Null);
     let journal = site.journal();
     journal.append_durably(crate::state::Entry::Snapshot(Box::new(rebuilt.state))).await.unwrap();
     let plan = site.plan(&journal, &stack()).await.unwrap();

@@ -134,8 +134,8 @@ pub(super) fn world_is_as_desired(
         if object.spec != spec || object.kind.name() != resource.kind || object.gone_at.is_some() {
             return Err(Violation::new(format!("{address} should be {spec}, and is {object:?}")));
         }
-        let record = state.records.get(address).filter(|record| record.id == object.id && record.spec == spec);
-        if record.is_none_or(|record| record.protect != resource.protect || record.outputs != object.outputs) {
+        let record = state.records.get(address).filter(|record| record.id == object.id && *record.spec == spec);
+        if record.is_none_or(|record| record.protect != resource.protect || *record.outputs != object.outputs) {
             let record = state.records.get(address);
             return Err(Violation::new(format!("{object:?} {:?} is recorded as {record:?}", object.outputs)));
         }

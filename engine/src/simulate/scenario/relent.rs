@@ -51,7 +51,7 @@ impl Scenario {
     /// Takes the protection off everything, by a blueprint that asks for what is recorded.
     pub(super) async fn lift(&mut self, state: &State) -> Result<(), Violation> {
         let recorded = state.records.iter();
-        let recorded = recorded.map(|(address, record)| (address, &record.kind, &record.spec, &record.dependencies));
+        let recorded = recorded.map(|(address, record)| (address, &record.kind, &*record.spec, &record.dependencies));
         let begun = state.pending.values().filter(|pending| !state.records.contains_key(&pending.begin.address));
         let begun = begun.filter_map(|pending| {
             let begin = &pending.begin;

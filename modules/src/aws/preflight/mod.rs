@@ -23,8 +23,10 @@ use super::Cloud;
 use super::least_privilege::Wanted;
 use crate::preflight::{Finding, Identity, Report, Verdict};
 use ask::{Answers, Said};
+use forge_engine::bill::{Side, specification};
 use forge_engine::plan::Plan;
 use forge_engine::value::Value;
+use std::borrow::Cow;
 use wants::Wants;
 
 /// The IAM actions that the preflight asks with. None of them is needed: what may not be asked is unknown.
@@ -75,8 +77,8 @@ pub async fn preflight(cloud: &Cloud, plan: &Plan, state: Option<&str>) -> Repor
 
 /// The kinds and specifications that a plan changes.
 fn specs(plan: &Plan) -> Vec<(&str, Value)> {
-    let spec = |step: &forge_engine::plan::Step| step.desired.clone().or_else(|| step.before.clone().map(Value::from));
-    plan.changed().map(|step| (step.kind.as_str(), spec(step).unwrap_or(Value::Null))).collect()
+    let spec = |step| specification(step, Side::After).map_or(Value::Null, Cow::into_owned);
+    plan.changed().map(|step| (step.kind.as_str(), spec(step))).collect()
 }
 
 /// What follows from what AWS says.

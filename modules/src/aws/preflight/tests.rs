@@ -267,7 +267,7 @@ fn what_grows_counts_by_what_comes_and_what_is_paid_elsewhere_does_not() {
         "cluster": "c", "name": "g", "role": "r", "market": "on-demand", "min": 2, "desired": 1, "max": 2, "subnets": ["s"],
     });
     steps[8].action = Action::Update;
-    steps[8].before = Some(before);
+    steps[8].before = Some(before.into());
     assert_eq!(Wants::of(&plan(steps.clone())).groups[0].more, 1);
     if let Some(Value::Map(fields)) = &mut steps[7].desired {
         fields.insert("reservation".to_owned(), Value::from(json!("cr-1")));

@@ -4,7 +4,7 @@ use crate::aws::{
     Market, autoscaling_group, capacity_reservation, eks_nodegroup, fsx_lustre, instance, launch_template, subnet,
 };
 use forge_engine::address::Address;
-use forge_engine::bill::{Links, Side};
+use forge_engine::bill::{Links, Side, specification};
 use forge_engine::plan::{Action, Plan, Step};
 use forge_engine::value::{Output, Value};
 use serde::de::DeserializeOwned;
@@ -202,7 +202,7 @@ impl Reading<'_> {
             (_, Some(template)) => template.instance_type.iter().cloned().collect(),
             _ => Vec::new(),
         };
-        let before = step.before.as_ref().and_then(|before| typed::<eks_nodegroup::Spec>(&before.clone().into()));
+        let before = before::<eks_nodegroup::Spec>(step);
         let more = more(step, before.map(|before| before.desired), group.desired);
         self.group(step, spec, types, group.market, template.as_ref(), more, true);
     }
@@ -212,7 +212,7 @@ impl Reading<'_> {
         let template = self.template(spec);
         let types = template.iter().filter_map(|template| template.instance_type.clone()).collect();
         let market = template.as_ref().and_then(|template| template.market).unwrap_or(Market::OnDemand);
-        let before = step.before.as_ref().and_then(|before| typed::<autoscaling_group::Spec>(&before.clone().into()));
+        let before = before::<autoscaling_group::Spec>(step);
         let more = more(step, before.map(|before| before.desired), group.desired);
         self.group(step, spec, types, market, template.as_ref(), more, false);
     }
@@ -249,8 +249,7 @@ impl Reading<'_> {
 
     fn reservation(&mut self, step: &Step, spec: &Value) {
         let Some(reserved) = typed::<capacity_reservation::Spec>(spec) else { return };
-        let before =
-            step.before.as_ref().and_then(|before| typed::<capacity_reservation::Spec>(&before.clone().into()));
+        let before = before::<capacity_reservation::Spec>(step);
         let more = more(step, before.map(|before| before.count), reserved.count);
         if more > 0 {
             let (instance_type, zone) = (reserved.instance_type, reserved.zone);
@@ -259,7 +258,7 @@ impl Reading<'_> {
     }
 
     fn template(&self, spec: &Value) -> Option<launch_template::Spec> {
-        typed(&self.links.spec(field(spec, "launch_template")?, "aws.launch_template")?)
+        typed(self.links.spec(field(spec, "launch_template")?, "aws.launch_template")?.as_ref())
     }
 
     fn places(&self, spec: &Value, name: &str) -> Vec<Place> {
@@ -271,7 +270,7 @@ impl Reading<'_> {
             let Value::String(id) = subnet else { return None };
             return Some(Place { name: id.clone(), id: Some(id.clone()), zone: None, cidr: None });
         };
-        let spec = step.desired.as_ref().and_then(typed::<subnet::Spec>);
+        let spec = specification(step, Side::After).and_then(|spec| typed::<subnet::Spec>(&spec));
         let comes = step.action == Action::Create || step.action.replaces();
         Some(Place {
             name: step.address.to_string(),
@@ -280,6 +279,11 @@ impl Reading<'_> {
             cidr: spec.map(|spec| spec.cidr).filter(|_| comes),
         })
     }
+}
+
+/// The specification as it is now.
+fn before<S: DeserializeOwned>(step: &Step) -> Option<S> {
+    S::deserialize(step.before.as_deref()?).ok()
 }
 
 /// How many more there will be.

@@ -1,0 +1,1 @@
+"""The emulated AWS of forge's tests: moto, with what it lacks or answers wrongly replaced by what AWS documents."""
