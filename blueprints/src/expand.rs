@@ -131,6 +131,16 @@ pub struct Expanded {
 /// Expands a blueprint. Findings come in the order of the text; with an error among them there is nothing else.
 #[must_use]
 pub fn expand(request: &Request<'_>) -> (Sources, Option<Expanded>, Vec<Diagnostic>) {
+    expand_after(request, &BTreeMap::new())
+}
+
+/// The same after some of it could not be had: how often that was so, by the address of the module (`gpus.pool`). Modules see
+/// it as `module.attempt` and say what comes next.
+#[must_use]
+pub fn expand_after(
+    request: &Request<'_>,
+    attempts: &BTreeMap<String, u32>,
+) -> (Sources, Option<Expanded>, Vec<Diagnostic>) {
     let mut sources = Sources::default();
     let mut out = Findings::new();
     let document = sources.add(request.name, request.bytes, &mut out);
@@ -154,6 +164,7 @@ pub fn expand(request: &Request<'_>) -> (Sources, Option<Expanded>, Vec<Diagnost
         files.iter().filter_map(|(id, value)| Some(Place::root(*id, value.as_ref()?))).collect();
     let expander = Expander {
         request,
+        attempts,
         root: Place::root(document, &value),
         files: &files,
         library: &library,
@@ -220,6 +231,7 @@ fn sort(out: &mut Findings, sources: &Sources) {
 }
 
 struct Expander<'a> {
+    attempts: &'a BTreeMap<String, u32>,
     request: &'a Request<'a>,
     root: Place<'a>,
     files: &'a [Place<'a>],
@@ -269,6 +281,7 @@ impl Expander<'_> {
             settings: Arc::new(Value::Map(settings.values.clone())),
             broken_settings: settings.broken,
             deployment: Arc::new(deployment),
+            attempts: self.attempts,
             tags,
             evaluator: &self.evaluator,
             sources: self.sources,

@@ -44,7 +44,7 @@ mod uses;
 mod vars;
 pub mod yaml;
 
-pub use expand::{Document, Expanded, Override, Request, Variable, expand};
+pub use expand::{Document, Expanded, Override, Request, Variable, expand, expand_after};
 pub use facts::Facts;
 pub use job::{Checkpoint, Job, Keep, Restarts};
 pub use module::ModuleSource;

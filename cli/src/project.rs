@@ -9,14 +9,14 @@ use crate::file;
 use crate::home::Home;
 use crate::targets::{self, Account};
 use crate::ui::Ui;
-use forge_blueprints::{Document, Expanded, Facts, ModuleSource, Override, Request, Sources, Target, expand};
+use forge_blueprints::{Document, Expanded, Facts, ModuleSource, Override, Request, Sources, Target, expand_after};
 use forge_engine::address::Deployment;
 use forge_engine::diag::{Diagnostic, has_errors};
 use forge_engine::kind::Kinds;
 use forge_engine::value::Value;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -54,6 +54,9 @@ pub(crate) struct Current {
     /// Files that set variables, weakest first; relative ones are relative to the blueprint's directory.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) var_files: Vec<PathBuf>,
+    /// How often modules found no capacity for what they wanted, by address; what they want now follows from it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) attempts: BTreeMap<String, u32>,
     /// Address of the bucket that holds the state; none when it lies here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<String>,
@@ -123,6 +126,8 @@ pub(crate) struct Project {
     /// What the environment set when this was put up; weaker than what it sets now.
     environment: BTreeMap<String, String>,
     var_files: Vec<VarFile>,
+    /// How often modules have found no capacity, by address.
+    attempts: BTreeMap<String, u32>,
 }
 
 /// A file that sets variables.
@@ -265,6 +270,7 @@ impl Project {
                 (directory.to_owned(), PathBuf::from(&file), file, earlier)
             }
         };
+        let attempts = earlier.as_ref().map(|earlier| earlier.attempts.clone()).unwrap_or_default();
         let (target, remembered, environment, files) = match earlier {
             Some(current) => (Some(current.target), current.vars, current.environment, current.var_files),
             None => Default::default(),
@@ -272,7 +278,16 @@ impl Project {
         let vars: BTreeMap<String, String> = arguments.variables.vars.iter().cloned().collect();
         let target = arguments.target.clone().or(target);
         let var_files = var_files(directory, &home, files, &arguments.variables.files)?;
-        Ok(Self { directory: home, shown, file, target, vars, remembered, environment, var_files })
+        Ok(Self { directory: home, shown, file, target, vars, remembered, environment, var_files, attempts })
+    }
+
+    /// The same blueprint after these modules have found no capacity once more.
+    pub(crate) fn after(&self, modules: &BTreeSet<String>) -> Self {
+        let mut next = self.clone();
+        for module in modules {
+            *next.attempts.entry(module.clone()).or_default() += 1;
+        }
+        next
     }
 
     /// Reads and checks the blueprint; warnings are shown.
@@ -340,7 +355,7 @@ impl Project {
             kinds
         };
         let facts: Arc<dyn Facts> = Arc::<Known>::clone(known);
-        let (sources, expanded, findings) = expand(&Request {
+        let request = Request {
             name: &self.shown.to_string_lossy(),
             bytes: &bytes,
             environment: &environment,
@@ -351,7 +366,8 @@ impl Project {
             files: &|path| file::bytes(&self.directory.join(path)).map_err(|error| error.to_string()),
             kinds: &nowhere,
             facts: &facts,
-        });
+        };
+        let (sources, expanded, findings) = expand_after(&request, &self.attempts);
         let place = place.into_inner();
         if let Some((target, _)) = &place {
             targets::is_built_in(*target)?;
@@ -383,6 +399,7 @@ impl Project {
             vars: self.vars_of(expanded),
             environment: self.environment_of(expanded),
             var_files: self.var_files.iter().map(|file| file.path.clone()).collect(),
+            attempts: self.attempts.clone(),
             state: expanded.state.clone(),
             bucket: None,
         }

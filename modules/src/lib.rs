@@ -10,6 +10,7 @@ pub mod host;
 pub mod instance_types;
 pub mod local;
 pub mod planned;
+pub mod preflight;
 
 /// A module that is embedded in the binary.
 #[derive(Debug, Clone, Copy)]

@@ -2,13 +2,14 @@ use super::Setting;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::planning::known_name;
-use crate::project::Current;
+use crate::project::{Current, target};
+use crate::targets::World;
 use crate::turn::TurnArgs;
 use crate::site::{Site, exit_of, runtime};
 use crate::view;
 use crate::view::plan::Shown;
 use forge_engine::address::Address;
-use forge_engine::forecast::forecast;
+use forge_engine::forecast::forecast_at;
 use forge_engine::observe::Observations;
 use forge_engine::plan::{DestroyOptions, plan_destroy};
 use forge_engine::state::State;
@@ -57,8 +58,10 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     for name in &arguments.modules {
         known_name(name, &seen_at.borrow(), "module")?;
     }
-    let (full, forecast) = (arguments.full, &forecast(&plan, &site.kinds));
-    view::plan::print(ui, &Shown { plan: &plan, notes: &[], refreshed: true, full, forecast });
+    let prices = runtime.block_on(World::of(target(&current.target)?, &current.account).prices(&site.kinds, &plan, false));
+    let (full, forecast) = (arguments.full, &forecast_at(&plan, &site.kinds, &*prices.tariff));
+    let prices = prices.source.as_deref();
+    view::plan::print(ui, &Shown { plan: &plan, notes: &[], refreshed: true, full, forecast, prices, preflight: None });
     if plan.has_changes() && !arguments.yes && !ui.confirm("Delete it?")? {
         ui.say("nothing was done");
         return Ok(Exit::Fixable);

@@ -72,11 +72,14 @@ clients! {
     eks: aws_sdk_eks,
     fsx: aws_sdk_fsx,
     iam: aws_sdk_iam,
-    pricing: aws_sdk_pricing,
     s3: aws_sdk_s3,
     quotas: aws_sdk_servicequotas,
     sts: aws_sdk_sts,
 }
+
+/// Where the price list is served; the prices are those of every region (AWS Billing User Guide, "Using the AWS Price List
+/// Query API").
+const PRICE_LIST: &str = "us-east-1";
 
 impl fmt::Debug for Cloud {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -168,6 +171,12 @@ impl Cloud {
         self.config().await.region().map(Region::as_ref).ok_or_else(|| {
             KindError::terminal("no AWS region is said").help("Write `aws: { region: us-west-2 }` in the blueprint.")
         })
+    }
+
+    /// The price list, which is not in every region. Asked rarely, so it is made anew each time.
+    pub(super) async fn pricing(&self) -> aws_sdk_pricing::Client {
+        let config = aws_sdk_pricing::config::Builder::from(self.config().await).region(Region::new(PRICE_LIST));
+        aws_sdk_pricing::Client::from_conf(config.build())
     }
 
     /// Who forge is to AWS; asked once.

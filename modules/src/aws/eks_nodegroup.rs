@@ -464,6 +464,10 @@ fn readiness(group: &Nodegroup) -> Readiness {
         Some(NodegroupStatus::Active) => Readiness::Ready,
         Some(NodegroupStatus::CreateFailed) => Readiness::Failed(told("EKS could not make the node group")),
         Some(NodegroupStatus::DeleteFailed) => Readiness::Failed(told("EKS could not delete the node group")),
+        // EKS goes on trying for most of an hour; whoever has listed another zone or another way of paying has nodes sooner.
+        Some(NodegroupStatus::Creating) if issues.iter().any(|issue| lacks_capacity(issue)) => {
+            Readiness::Failed(issues.join("; "))
+        }
         Some(NodegroupStatus::Creating) | None => Readiness::Waiting(told("nodes are being started")),
         Some(NodegroupStatus::Updating) => Readiness::Waiting(told("nodes are being changed")),
         Some(NodegroupStatus::Deleting) => Readiness::Waiting("nodes are being ended".to_owned()),

@@ -40,18 +40,25 @@ mod error;
 mod fsx;
 mod fsx_sizes;
 mod iam;
+mod least_privilege;
 mod obstacles;
 mod policy;
+mod preflight;
 mod price;
 mod resource;
 mod s3_empty;
 mod s3_settings;
 mod security_rules;
 mod tags;
+mod tariff;
 mod template;
 
 pub use cloud::{Caller, Cloud};
+pub use error::lacks_capacity;
+pub use least_privilege::{POLICY_CHARACTERS, Wanted, policies};
+pub use preflight::{READS, preflight};
 pub use resource::{Live, Resource};
+pub use tariff::Tariff;
 
 macro_rules! kinds {
     ($($name:ident),* $(,)?) => {
