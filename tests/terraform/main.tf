@@ -18,6 +18,11 @@ variable "waits" {
   default     = true
 }
 
+variable "agent" {
+  description = "The file that nodes fetch from the bucket when they start"
+  type        = string
+}
+
 provider "aws" {
   region                      = "us-west-2"
   s3_use_path_style           = true
@@ -218,6 +223,17 @@ resource "aws_s3_bucket_lifecycle_configuration" "data" {
     expiration { expired_object_delete_marker = true }
   }
   depends_on = [aws_s3_bucket_versioning.data]
+}
+
+# What nodes fetch; one for each module of nodes that train, as forge has it.
+resource "aws_s3_object" "agent" {
+  for_each           = local.with_efa
+  bucket             = aws_s3_bucket.data.id
+  key                = "agents/${each.key}"
+  source             = var.agent
+  source_hash        = filesha256(var.agent)
+  checksum_algorithm = "SHA256"
+  depends_on         = [aws_s3_bucket_versioning.data]
 }
 
 # Roles
@@ -424,7 +440,12 @@ resource "aws_eks_node_group" "this" {
       effect = "NO_SCHEDULE"
     }
   }
-  depends_on = [aws_eks_addon.cni, aws_iam_role_policy_attachment.this, aws_iam_role_policy.bucket]
+  depends_on = [
+    aws_eks_addon.cni,
+    aws_iam_role_policy_attachment.this,
+    aws_iam_role_policy.bucket,
+    aws_s3_object.agent,
+  ]
 }
 
 # File system

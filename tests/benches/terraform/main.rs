@@ -140,5 +140,6 @@ fn main() {
         asked.speed,
         load()
     );
+    println!("what nodes fetch to start with: {}", tools.agent.display());
     report::show(&all);
 }

@@ -25,6 +25,8 @@ pub(crate) enum Tool {
 #[derive(Debug)]
 pub(crate) struct Tools {
     pub(crate) forge: PathBuf,
+    /// What both lay into the bucket for nodes to start with: the agent that lies beside forge, else any file.
+    pub(crate) agent: PathBuf,
     /// The directory that the provider lies in.
     pub(crate) mirror: Result<PathBuf, String>,
     /// Where the emulated AWS answers.
@@ -43,7 +45,9 @@ impl Tools {
     pub(crate) fn find(endpoint: String) -> Self {
         let forge =
             std::env::var_os("FORGE_BENCH_BINARY").map_or_else(|| forge_tests::forge().to_owned(), PathBuf::from);
-        Self { forge, mirror: mirror(), endpoint }
+        let beside = forge.with_file_name("forge-agent");
+        let agent = if beside.is_file() { beside } else { forge_tests::repository().join("LICENSE") };
+        Self { forge, agent, mirror: mirror(), endpoint }
     }
 
     /// A place for a stack, ready to plan in.
@@ -121,12 +125,15 @@ impl Place<'_> {
             .env("AWS_SHARED_CREDENTIALS_FILE", &nothing)
             .env("NO_COLOR", "1")
             .stdin(Stdio::null());
-        if self.tool == Tool::Terraform {
+        if self.tool == Tool::Forge {
+            command.env("FORGE_AGENT_X86_64", &self.tools.agent);
+        } else {
             command
                 .env("TF_CLI_CONFIG_FILE", self.site.path().join("terraformrc"))
                 .env("TF_IN_AUTOMATION", "1")
                 .env("CHECKPOINT_DISABLE", "1")
                 .env("TF_VAR_endpoint", &self.tools.endpoint)
+                .env("TF_VAR_agent", &self.tools.agent)
                 .envs(self.variables.iter().map(|(name, value)| (format!("TF_VAR_{name}"), value)));
         }
         command
