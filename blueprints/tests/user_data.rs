@@ -172,6 +172,7 @@ const PROGRAMS: [(&str, &str); 8] = [
 
 impl Machine {
     /// None where this cannot be: only root may make one.
+    #[allow(clippy::print_stdout, reason = "what is skipped is said")]
     fn new() -> Option<Self> {
         let root = Command::new("unshare").args(["--mount", "true"]).output();
         if !root.is_ok_and(|ended| ended.status.success()) {

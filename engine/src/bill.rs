@@ -201,7 +201,7 @@ mod tests {
         let template = Value::from(json!({"price": 3}));
         let mut changed =
             step("a.template", "test.template", Action::Update, Some(template), Some(json!({"price": 2})));
-        changed.outputs = [("id".to_owned(), json!("t-1"))].into();
+        changed.outputs = std::collections::BTreeMap::from([("id".to_owned(), json!("t-1"))]).into();
         let unknown = Value::Output(Output { address: Address::new("a.template"), name: "id".to_owned() });
         let refers = |to: Value| Some(Value::Map([("template".to_owned(), to)].into()));
         let known = || refers(Value::String("t-1".to_owned()));

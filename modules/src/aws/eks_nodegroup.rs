@@ -310,7 +310,7 @@ impl Spec {
         let wanted = serde_json::to_value(self).unwrap_or_default();
         let differs = |field: &&str| there.get(*field).is_some_and(|there| *there != wanted[*field]);
         let config = ["min", "desired", "max", "labels", "taints", "max_unavailable", "auto_repair"];
-        (config.iter().any(|field| differs(field)), differs(&"launch_template_version"))
+        (config.iter().any(differs), differs(&"launch_template_version"))
     }
 
     /// Sizes, labels, taints, pace and repair. The SDK gives the call a token of its own: it is decided by what is there.

@@ -7,6 +7,8 @@
 //! Effects follow the update calls of botocore 1.43.106. Names of AWS are unique within an account and region (of IAM and
 //! S3: beyond it), so a replacement under the same name deletes first.
 
+#![allow(clippy::large_futures, reason = "futures of the SDK are large, and the engine boxes those of kinds once")]
+
 use crate::planned::{PlanOnly, Planned};
 use forge_engine::kind::Kinds;
 use schemars::JsonSchema;
@@ -45,6 +47,7 @@ mod obstacles;
 mod policy;
 mod preflight;
 mod price;
+mod repeat;
 mod resource;
 mod s3_empty;
 mod s3_settings;

@@ -162,7 +162,7 @@ mod tests {
 
     fn unheard_of(cards: u32, efa: u32) -> InstanceType {
         let known = InstanceType::find("p5.48xlarge").expect("it is there");
-        let network = Network { cards, efa, ..known.network.clone() };
+        let network = Network { cards, efa, ..known.network };
         InstanceType { name: "p9.48xlarge".to_owned(), network, nitro: None, ..known }
     }
 
