@@ -89,8 +89,10 @@ fn whoever_is_killed_at_any_request_goes_on_and_leaves_nothing() {
 }
 
 #[test]
+#[ignore = "takes many minutes: what throttles one call in five makes forge slow down; run it with `-- --ignored`"]
 fn up_and_destroy_get_through_throttles_faults_lost_answers_late_sight_and_expired_credentials() {
-    let site = site(REFERENCE);
+    let mut site = site(REFERENCE);
+    site.patience = Duration::from_secs(1800);
     site.emulator.settings(&json!({"visibility_seconds": 2}));
     for (seed, phase) in [(1, "up"), (2, "destroy")] {
         let rules = Rules::none()
