@@ -1,5 +1,7 @@
 //! The IAM actions that kinds say they need are those that their sources name.
 
+#![allow(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
+
 use forge_modules::aws::{ACTIONS, READS};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

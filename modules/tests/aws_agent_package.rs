@@ -1,5 +1,8 @@
 //! The agent's program in a bucket of the emulated AWS.
 
+#![allow(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
+#![allow(clippy::large_futures, reason = "futures of the SDK are large, and each of these is made once")]
+
 mod aws;
 
 use aws::{Emulator, REGION, Trial, tags};

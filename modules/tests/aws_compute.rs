@@ -1,5 +1,8 @@
 //! Kinds of target aws that instances are made of, in an emulated account: roles, templates, groups, reservations.
 
+#![allow(clippy::unwrap_used, reason = "what a test cannot go on without ends it")]
+#![allow(clippy::large_futures, reason = "futures of the SDK are large, and each of these is made once")]
+
 mod aws;
 
 use aws::{Emulator, Trial, deployment, tags};
@@ -184,7 +187,7 @@ async fn group(emulator: &Emulator, desired: u32) -> Json {
         "image": "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64" });
     let made = trial.makes(&spec, &tags("plain.template", "op0")).await;
     json!({
-        "name": "dep-plain", "subnets": [subnets(&emulator)[0]], "launch_template": made.id,
+        "name": "dep-plain", "subnets": [subnets(emulator)[0]], "launch_template": made.id,
         "launch_template_version": made.outputs["latest_version"], "min": 0, "desired": desired, "max": 4,
     })
 }
@@ -250,7 +253,7 @@ async fn a_group_without_capacity_says_so_in_the_words_of_aws() {
     assert_eq!(refused.class, ErrorClass::Capacity);
     assert!(refused.message.contains("sufficient c6i.large capacity"), "{}", refused.message);
     // A plan is made of what is listed; and what has no capacity can be deleted.
-    assert_eq!(ids(&trial).await, [made.id.clone()]);
+    assert_eq!(ids(&trial).await, std::slice::from_ref(&made.id));
     trial.deletes(&made.id).await;
 }
 

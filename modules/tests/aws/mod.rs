@@ -156,7 +156,7 @@ impl<S: Resource> Trial<S> {
         let said = Mutex::new(Vec::new());
         let on_identifier = |id: &str| said.lock().unwrap().push(id.to_owned());
         let created = self.kind.create(&Self::spec(spec), tags, &on_identifier).await?;
-        assert_eq!(*said.lock().unwrap(), [created.id.clone()], "{}", S::NAME);
+        assert_eq!(*said.lock().unwrap(), std::slice::from_ref(&created.id), "{}", S::NAME);
         Ok(created)
     }
 
@@ -171,7 +171,7 @@ impl<S: Resource> Trial<S> {
             match created {
                 Ok(created) => {
                     ids.dedup();
-                    assert_eq!(ids, [created.id.clone()], "{}", S::NAME);
+                    assert_eq!(ids, std::slice::from_ref(&created.id), "{}", S::NAME);
                     return created;
                 }
                 Err(error) if error.class == ErrorClass::Terminal => panic!("{}: {}", S::NAME, error.message),
