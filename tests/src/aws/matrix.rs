@@ -20,7 +20,7 @@ pub const ADDRESS: &str = "forge:address";
 /// Tag of the deployment that a resource belongs to.
 pub const DEPLOYMENT: &str = "forge:deployment";
 /// Points of a sample that does not say how many.
-const POINTS: usize = 12;
+const POINTS: usize = 6;
 /// Lines of what a failed command said that go into the outcome: its end, where forge says what went wrong.
 const SAID: usize = 12;
 
