@@ -1,5 +1,5 @@
 //! `aws.iam_role`: an identity with its permissions (IAM CreateRole, AttachRolePolicy, PutRolePolicy). What is attached
-//! and not listed is detached. Its identifier is its name; it stands under the path of its deployment ([`super::iam`]).
+//! and not listed is detached. Its identifier is its name; it stands under the path of its deployment (`iam.rs`).
 
 use super::Tags;
 use super::cloud::{Cloud, empty};

@@ -1,5 +1,5 @@
 //! `aws.instance_profile`: the role of EC2 instances outside EKS (IAM CreateInstanceProfile, AddRoleToInstanceProfile). Its
-//! identifier is its name; it stands under the path of its deployment ([`super::iam`]).
+//! identifier is its name; it stands under the path of its deployment (`iam.rs`).
 
 use super::Tags;
 use super::cloud::{Cloud, empty};

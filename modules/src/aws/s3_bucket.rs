@@ -7,7 +7,7 @@
 //!
 //! **Finding** what a deployment has. S3 has no list by tags, and an account has up to 10,000 buckets. Names that forge makes
 //! up begin with the deployment's name where the blueprint's modules say so, and S3 lists by prefix: those are all looked at.
-//! Besides, names that somebody has chosen are looked at as long as the region has few of them ([`OTHERS`]). Beyond that, a
+//! Besides, names that somebody has chosen are looked at as long as the region has few of them (`OTHERS`). Beyond that, a
 //! bucket with a name of its own is found by that name alone, which the journal has.
 
 use super::Tags;
