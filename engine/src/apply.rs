@@ -16,6 +16,7 @@
 mod calls;
 mod cancel;
 mod cause;
+mod change;
 mod reads;
 mod step;
 mod walk;

@@ -35,6 +35,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use compare::{Difference, differences};
 pub use destroy::{DestroyOptions, plan_destroy};
 pub use rebuild::{Rebuilt, rebuild};
 pub use up::{PlanOptions, plan};

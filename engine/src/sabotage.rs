@@ -24,6 +24,8 @@ pub(crate) enum Sabotage {
     DeletesDataUnasked,
     /// The old half of a replacement is forgotten when its successor is there.
     ForgetsTheOldHalf,
+    /// What a creation that stopped part-way has made is taken for all of it.
+    TakesPartForWhole,
 }
 
 #[cfg(test)]

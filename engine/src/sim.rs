@@ -125,6 +125,8 @@ pub(crate) struct Inner {
     pub(crate) faults: Vec<(&'static str, ErrorClass)>,
     /// How many of the next creations work and then say that they failed.
     pub(crate) lost_replies: usize,
+    /// The errors of the next creations that stop when there is an identifier: what they make has no size yet.
+    pub(crate) part_way: Vec<ErrorClass>,
     /// How many points remain until everything stops.
     pub(crate) crash_in: Option<usize>,
 }
@@ -245,9 +247,10 @@ impl<F: Flavor> Kind for Sim<F> {
     async fn create(&self, spec: &Spec, tags: &Tags, on_identifier: OnIdentifier<'_>) -> Result<Observed, KindError> {
         self.0.point().await;
         self.0.call("create")?;
-        let (id, observed, lost) = {
+        let (id, observed, lost, stops) = {
             let mut inner = self.0.lock();
             Self::check_parents(&inner, spec)?;
+            let stops = inner.part_way.pop();
             let again = !inner.operations.insert(tags.operation.clone());
             if again && F::RECOVERY == Recovery::Tags {
                 inner.violations.push(format!("{} was created twice by one operation", tags.address));
@@ -258,7 +261,7 @@ impl<F: Flavor> Kind for Sim<F> {
             let id = first.or_else(|| self.identity(spec)).unwrap_or_else(|| format!("{}-{}", F::NAME, inner.made));
             let object = Object {
                 kind: F::NAME,
-                spec: spec.clone(),
+                spec: Spec { size: if stops.is_some() { 0 } else { spec.size }, ..spec.clone() },
                 tags: tags.clone(),
                 firm: F::PARENTS != Effect::InPlace && F::RECOVERY != Recovery::Identity,
                 looks_until_ready: F::LOOKS_UNTIL_READY,
@@ -269,7 +272,7 @@ impl<F: Flavor> Kind for Sim<F> {
             inner.objects.insert(id.clone(), object);
             let lost = inner.lost_replies > 0;
             inner.lost_replies = inner.lost_replies.saturating_sub(1);
-            (id, observed, lost)
+            (id, observed, lost, stops)
         };
         self.0.point().await;
         if lost {
@@ -277,7 +280,10 @@ impl<F: Flavor> Kind for Sim<F> {
         }
         on_identifier(&id);
         self.0.point().await;
-        Ok(observed)
+        match stops {
+            Some(class) => Err(failure(class, "stopped part-way")),
+            None => Ok(observed),
+        }
     }
 
     async fn update(&self, id: &str, _: Option<&Spec>, after: &Spec, tags: &Tags) -> Result<Observed, KindError> {

@@ -24,6 +24,13 @@ pub(super) struct CallFailed {
     pub(super) refused: bool,
 }
 
+/// What a creation has made.
+pub(super) struct Made {
+    pub(super) observed: Observed,
+    /// True when it was found after a failure: what was to be done once it had its identifier may not be done.
+    pub(super) in_part: bool,
+}
+
 /// What is written down before a call.
 pub(super) struct Announcement<'o> {
     pub(super) operation: &'o OperationId,
@@ -151,7 +158,8 @@ impl Executor<'_> {
     }
 
     /// Creates a resource once and only once. After a failure that may hide a success, what was created is looked for
-    /// before it is tried again, unless the kind says that both tries mean the same.
+    /// before it is tried again, unless the kind says that both tries mean the same. Of what is found, more may be left to do
+    /// than to wait.
     pub(super) async fn create_once(
         &self,
         work: &Work<'_>,
@@ -159,7 +167,7 @@ impl Executor<'_> {
         spec: &Json,
         tags: &Tags,
         announcement: Announcement<'_>,
-    ) -> Result<Result<Observed, CallFailed>, StepError> {
+    ) -> Result<Result<Made, CallFailed>, StepError> {
         let (operation, identified) = (&tags.operation, Mutex::new(None));
         let on_identifier = |id: &str| {
             *identified.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.to_owned());
@@ -181,7 +189,7 @@ impl Executor<'_> {
                     if known_id().as_ref() != Some(&observed.id) {
                         on_identifier(&observed.id);
                     }
-                    return Ok(Ok(observed));
+                    return Ok(Ok(Made { observed, in_part: false }));
                 }
                 Err(error) => error,
             };
@@ -195,7 +203,7 @@ impl Executor<'_> {
                     if known_id().is_none() {
                         on_identifier(&observed.id);
                     }
-                    return Ok(Ok(observed));
+                    return Ok(Ok(Made { observed, in_part: true }));
                 }
                 doubt = false;
             }
@@ -335,7 +343,7 @@ impl Executor<'_> {
         }
     }
 
-    fn progress(&self, work: &Work<'_>, message: &str) {
+    pub(super) fn progress(&self, work: &Work<'_>, message: &str) {
         self.emit(Event::StepProgress { address: work.step.address.clone(), message: message.to_owned() });
     }
 }

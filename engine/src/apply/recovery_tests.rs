@@ -180,3 +180,84 @@ fn killed_at_every_point_nothing_is_made_twice() {
         }
     }
 }
+
+/// Of each class with which a creation can stop after its first call.
+const PASSING: [ErrorClass; 3] = [ErrorClass::NotYetVisible, ErrorClass::Transient, ErrorClass::Throttled];
+
+#[tokio::test(start_paused = true)]
+async fn what_a_creation_that_stopped_part_way_has_left_undone_is_done() {
+    for class in PASSING {
+        // A slot is hidden at first, and a node is not ready.
+        for kind in ["net", "slot", "node"] {
+            let site = Site::new();
+            site.world.lock().part_way = vec![class];
+            let desired = [resource(kind, "thing", &[], 3)];
+            let outcome = site.up(&desired).await;
+            assert!(outcome.is_complete() && outcome.done.create == 1, "{outcome:?}");
+            let calls = site.world.lock().calls.clone();
+            assert_eq!((calls["create"], calls["update"]), (1, 1), "{kind} {class:?}");
+            recovers(&site, &desired).await;
+        }
+        // With a token the creation itself is repeated, and does what it has left undone.
+        let site = Site::new();
+        site.world.lock().part_way = vec![class];
+        let desired = [resource("gate", "door", &[], 3)];
+        assert!(site.up(&desired).await.is_complete());
+        assert_eq!(site.world.lock().calls["create"], 2);
+        assert!(!site.world.lock().calls.contains_key("update"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_done_and_only_not_answered_needs_no_more() {
+    let site = Site::new();
+    site.world.lock().lost_replies = 1;
+    assert!(site.up(&[resource("slot", "slot", &[], 3)]).await.is_complete());
+    assert!(!site.world.lock().calls.contains_key("update"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_plan_shows_what_a_creation_of_an_earlier_run_has_left_undone() {
+    let site = Site::new();
+    site.world.lock().part_way = vec![ErrorClass::Terminal];
+    let desired = [resource("net", "net", &[], 3)];
+    assert_eq!(site.up(&desired).await.failed[0].chain, ["stopped part-way"]);
+    let journal = site.journal();
+    let plan = site.plan(&journal, &desired).await.unwrap();
+    let step = &plan.steps[0];
+    assert_eq!((step.action, step.adopts, step.changes[0].field.as_str()), (Action::Update, true, "size"));
+    assert_eq!(step.reasons, ["an earlier run was cut off while creating it"]);
+    assert!(site.apply(&journal, &plan).await.is_complete());
+    drop(journal);
+    recovers(&site, &desired).await;
+}
+
+#[test]
+fn killed_at_every_point_of_finishing_a_creation_nothing_is_left_undone() {
+    for kind in ["net", "slot", "node"] {
+        let desired = [resource(kind, "thing", &[], 3), resource("net", "after", &["thing"], 0)];
+        for point in 0.. {
+            let survived = block_on(async {
+                let site = Site::new();
+                site.world.lock().part_way = vec![ErrorClass::Transient];
+                let crashed = site.until_crash(point, site.up(&desired)).await;
+                // Between an update that was refused and another, the creation is still known to be unfinished.
+                if point % 2 == 0 {
+                    site.world.lock().faults.push(("update", ErrorClass::Terminal));
+                    site.up(&desired).await;
+                    site.world.lock().faults.clear();
+                }
+                recovers(&site, &desired).await;
+                let outcome = site.destroy(&EVERYTHING).await;
+                assert!(outcome.is_complete(), "{point}: {outcome:?}");
+                assert_eq!(site.census(), []);
+                !crashed
+            });
+            if survived {
+                // Three in each creation, and two in the update.
+                assert_eq!(point, 8);
+                break;
+            }
+        }
+    }
+}

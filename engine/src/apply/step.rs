@@ -1,7 +1,8 @@
 //! What each part of a step does.
 
 use super::Run;
-use super::calls::{Announcement, CallFailed};
+use super::calls::{Announcement, CallFailed, Made};
+use super::change::Change;
 use super::reads::Reader;
 use crate::address::OperationId;
 use crate::event::Event;
@@ -189,6 +190,12 @@ impl Executor<'_> {
         let vanished = || StepError::new(format!("{id} has disappeared since the plan was made"));
         let observed = self.look(work, kind, || kind.read(&id)).await?.ok_or_else(vanished)?;
         let observed = self.until_ready(work, kind, observed, kind.typical().create).await?;
+        let creation = step.operation.clone().unwrap_or_else(self.run.new_operation);
+        if let Some((operation, observed)) = self.complete(work, kind, &spec, &creation, &observed).await? {
+            let record = self.record(step, spec, &observed, creation);
+            self.end(operation, Some(record), step.settles.clone()).await?;
+            return Ok(Done { call: Some(Call::Update), id: Some(id) });
+        }
         self.recorded(step, Arc::new(spec), Arc::new(observed.outputs), step.settles.clone()).await?;
         Ok(Done { call: None, id: Some(id) })
     }
@@ -204,7 +211,10 @@ impl Executor<'_> {
                 Err(StepError::Kind(error)) if error.class == ErrorClass::Terminal => {
                     let tags = self.tags(step, operation.clone());
                     if let Some(observed) = self.made(work, kind, &tags, None).await? {
-                        return self.created(work, kind, &spec, operation, observed).await;
+                        let (operation, id) = (operation.clone(), observed.id.clone());
+                        self.run.journal.append(Entry::Identified { operation, id }).await?;
+                        let made = Made { observed, in_part: true };
+                        return self.created(work, kind, &spec, &tags.operation, made).await;
                     }
                     self.closed(operation, CallFailed { error, refused: true }).await?;
                 }
@@ -225,24 +235,31 @@ impl Executor<'_> {
     ) -> Result<Done, StepError> {
         let tags = self.tags(work.step, operation.clone());
         let announcement = Announcement { operation, first };
-        let observed = match self.create_once(work, kind, spec, &tags, announcement).await? {
-            Ok(observed) => observed,
+        let made = match self.create_once(work, kind, spec, &tags, announcement).await? {
+            Ok(made) => made,
             Err(failed) => return Err(self.closed(operation, failed).await?.into()),
         };
-        self.created(work, kind, spec, operation, observed).await
+        self.created(work, kind, spec, operation, made).await
     }
 
-    /// Waits until what was created can be used, and writes it down.
+    /// Waits until what was created can be used, brings about what a creation that stopped part-way has left undone, and
+    /// writes it down.
     async fn created(
         &self,
         work: &Work<'_>,
         kind: &dyn AnyKind,
         spec: &Json,
         operation: &OperationId,
-        observed: Observed,
+        made: Made,
     ) -> Result<Done, StepError> {
-        let observed = self.until_ready(work, kind, observed, kind.typical().create).await?;
+        let observed = self.until_ready(work, kind, made.observed, kind.typical().create).await?;
         let id = observed.id.clone();
+        let completed = if made.in_part { self.complete(work, kind, spec, operation, &observed).await? } else { None };
+        if let Some((update, observed)) = completed {
+            let record = self.record(work.step, spec.clone(), &observed, operation.clone());
+            self.end(update, Some(record), vec![operation.clone()]).await?;
+            return Ok(Done { call: Some(Call::Create), id: Some(id) });
+        }
         let record = self.record(work.step, spec.clone(), &observed, operation.clone());
         self.end(operation.clone(), Some(record), Vec::new()).await?;
         Ok(Done { call: Some(Call::Create), id: Some(id) })
@@ -282,13 +299,8 @@ impl Executor<'_> {
             self.recorded(step, Arc::new(spec), step.outputs.clone(), step.settles.clone()).await?;
             return Ok(Done { call: None, id: Some(id) });
         }
-        let (operation, first) = self.begin(step, Call::Update, Some(&id), Some(&spec));
-        let tags = self.tags(step, creation.clone());
-        let call = || kind.update(&id, step.before.as_deref(), &spec, &tags);
-        // However it fails, part of it may have been done: it stays pending.
-        let announcement = Announcement { operation: &operation, first };
-        let observed = self.change(work, kind, announcement, call).await?.map_err(|failed| failed.error)?;
-        let observed = self.until_ready(work, kind, observed, kind.typical().update).await?;
+        let change = Change { id: &id, before: step.before.as_deref(), wanted: &spec, creation: &creation };
+        let (operation, observed) = self.bring_about(work, kind, &change).await?;
         let record = self.record(step, spec, &observed, creation);
         self.end(operation, Some(record), step.settles.clone()).await?;
         Ok(Done { call: Some(Call::Update), id: Some(observed.id) })
@@ -348,7 +360,7 @@ impl Executor<'_> {
     }
 
     /// A new operation, and how it begins.
-    fn begin(&self, step: &Step, call: Call, id: Option<&str>, spec: Option<&Json>) -> (OperationId, Entry) {
+    pub(super) fn begin(&self, step: &Step, call: Call, id: Option<&str>, spec: Option<&Json>) -> (OperationId, Entry) {
         let operation = (self.run.new_operation)();
         let begin = Begin {
             operation: operation.clone(),
@@ -410,7 +422,7 @@ impl Executor<'_> {
         }
     }
 
-    fn tags(&self, step: &Step, operation: OperationId) -> Tags {
+    pub(super) fn tags(&self, step: &Step, operation: OperationId) -> Tags {
         Tags { deployment: self.plan.deployment.clone(), address: step.address.clone(), operation }
     }
 }

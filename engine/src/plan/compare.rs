@@ -146,6 +146,49 @@ impl<'a> Judge<'a> {
     }
 }
 
+/// A field that the world has otherwise than it was wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Difference {
+    /// The top-level field.
+    pub(crate) field: String,
+    /// What it is.
+    pub(crate) seen: Json,
+    /// What was wanted; null when it was to go.
+    pub(crate) wanted: Json,
+    /// True when an update can bring it about.
+    pub(crate) in_place: bool,
+}
+
+/// The fields that can be read back and are not as wanted: those that the next plan would find changed. `before` is what
+/// was there until now, where that is known: a field of it that is no longer wanted is to be gone.
+pub(crate) fn differences(
+    kind: &dyn AnyKind,
+    observed: &BTreeMap<String, Json>,
+    before: Option<&Json>,
+    wanted: &Json,
+) -> Vec<Difference> {
+    let names = [before, Some(wanted)].into_iter().flatten().filter_map(Json::as_object).flat_map(Map::keys);
+    let names: BTreeSet<&String> = names.collect();
+    let differing = names.into_iter().filter_map(|field| {
+        let (seen, wanted) = (observed.get(field)?, &wanted[field.as_str()]);
+        (seen != wanted).then_some((field, seen, wanted))
+    });
+    let differing: Vec<_> = differing.collect();
+    let known = differing.iter().map(|(field, seen, _)| ((*field).clone(), (*seen).clone())).collect();
+    let there = overlay(wanted, &known);
+    let effect = |field: &str| kind.effect(field, &there, wanted);
+    differing
+        .into_iter()
+        .map(|(field, seen, wanted)| Difference {
+            field: field.clone(),
+            seen: seen.clone(),
+            wanted: wanted.clone(),
+            // What does not fit its kind can only be written over.
+            in_place: matches!(effect(field), Ok(Effect::InPlace) | Err(_)),
+        })
+        .collect()
+}
+
 fn overlay(base: &Json, over: &Map<String, Json>) -> Json {
     let mut fields = base.as_object().cloned().unwrap_or_default();
     fields.extend(over.iter().map(|(field, value)| (field.clone(), value.clone())));
