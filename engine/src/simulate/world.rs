@@ -388,7 +388,10 @@ impl World {
             self.violations.push(format!("{id} was updated in `{field}`, which no update can change"));
             return Err(refused(format!("`{field}` of {id} cannot be updated")));
         }
-        self.objects.change(id, |own| *own = spec);
+        // One that only changes its tags leaves it as it is, and so what it says of itself.
+        if object.spec != spec {
+            self.objects.change(id, |own| *own = spec);
+        }
         let object = self.objects.get_mut(id).ok_or_else(missing)?;
         object.ready_at = ready_at;
         if object.tags.is_some() {

@@ -1,7 +1,7 @@
 //! Blueprints by chance, and changes to them.
 
 use crate::address::Address;
-use crate::resource::Resource;
+use crate::resource::{Moved, Resource};
 use crate::simulate::Random;
 use crate::value::{Output, Value};
 use serde_json::json;
@@ -32,6 +32,8 @@ pub(super) struct Item {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Draft {
     pub(super) items: Vec<Item>,
+    /// What goes by another name than before, where the blueprint says so.
+    pub(super) moved: Vec<(String, String)>,
     named: u64,
 }
 
@@ -141,6 +143,9 @@ impl Draft {
             }
             6 => {
                 self.rename(at);
+                if chance.chance(600) {
+                    self.moved.push((name.clone(), self.items[at].name.clone()));
+                }
                 format!("{name} is renamed")
             }
             7 | 8 => {
@@ -163,6 +168,11 @@ impl Draft {
                 format!("{name} depends on something else")
             }
         }
+    }
+
+    pub(super) fn moves(&self) -> Vec<Moved> {
+        let moved = self.moved.iter();
+        moved.map(|(from, to)| Moved { from: Address::new(from), to: Address::new(to) }).collect()
     }
 
     pub(super) fn resources(&self) -> Vec<Resource> {

@@ -68,7 +68,7 @@ impl Scenario {
                 origin: None,
             };
         let resources = wanted.values().map(resource).collect();
-        let wish = Wish::Up { resources, delete_data: true };
+        let wish = Wish::up(resources, Vec::new(), true);
         self.run(&wish, Kill::Never).await?;
         Ok(())
     }
