@@ -127,6 +127,12 @@ pub(crate) struct Inner {
     pub(crate) lost_replies: usize,
     /// The errors of the next creations that stop when there is an identifier: what they make has no size yet.
     pub(crate) part_way: Vec<ErrorClass>,
+    /// How many of the next updates are taken back by the time that they return.
+    pub(crate) taken_back: usize,
+    /// What the next reads still show, and how many of them.
+    pub(crate) stale: Option<(usize, Spec)>,
+    /// How many reads after the next update still show what was there before.
+    pub(crate) shows_late: usize,
     /// How many points remain until everything stops.
     pub(crate) crash_in: Option<usize>,
 }
@@ -241,7 +247,12 @@ impl<F: Flavor> Kind for Sim<F> {
             return Ok(None);
         };
         object.looks_until_ready = object.looks_until_ready.saturating_sub(1);
-        Ok(Some(Self::observed(id, object)))
+        let mut object = object.clone();
+        if let Some((reads, old)) = inner.stale.take().filter(|(reads, _)| *reads > 0) {
+            object.spec = old.clone();
+            inner.stale = Some((reads - 1, old));
+        }
+        Ok(Some(Self::observed(id, &object)))
     }
 
     async fn create(&self, spec: &Spec, tags: &Tags, on_identifier: OnIdentifier<'_>) -> Result<Observed, KindError> {
@@ -292,11 +303,18 @@ impl<F: Flavor> Kind for Sim<F> {
         let observed = {
             let mut inner = self.0.lock();
             Self::check_parents(&inner, after)?;
+            let (taken_back, shows_late) = (inner.taken_back > 0, std::mem::take(&mut inner.shows_late));
+            inner.taken_back = inner.taken_back.saturating_sub(1);
             let gone = || failure(ErrorClass::Terminal, "there is nothing to update");
             let object = inner.objects.get_mut(id).ok_or_else(gone)?;
-            object.spec = after.clone();
+            let old = object.clone();
             object.tags = tags.clone();
-            Self::observed(id, object)
+            if !taken_back {
+                object.spec = after.clone();
+            }
+            let observed = Self::observed(id, if shows_late > 0 { &old } else { object });
+            inner.stale = (shows_late > 0).then_some((shows_late, old.spec));
+            observed
         };
         self.0.point().await;
         Ok(observed)

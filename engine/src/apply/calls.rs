@@ -325,7 +325,7 @@ impl Executor<'_> {
     }
 
     /// Reads a resource, after the pause at the latest.
-    async fn read_after(
+    pub(super) async fn read_after(
         &self,
         work: &Work<'_>,
         kind: &dyn AnyKind,
