@@ -133,6 +133,8 @@ pub(crate) struct Inner {
     pub(crate) stale: Option<(usize, Spec)>,
     /// How many reads after the next update still show what was there before.
     pub(crate) shows_late: usize,
+    /// Until when everything that changes anything is refused, because of an earlier change.
+    pub(crate) busy_until: Option<Instant>,
     /// How many points remain until everything stops.
     pub(crate) crash_in: Option<usize>,
 }
@@ -170,6 +172,15 @@ impl World {
         *inner.calls.entry(name).or_default() += 1;
         match inner.faults.iter().position(|(call, _)| *call == name) {
             Some(position) => Err(failure(inner.faults.remove(position).1, "injected")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Inner {
+    fn not_busy(&self) -> Result<(), KindError> {
+        match self.busy_until.filter(|until| *until > Instant::now()) {
+            Some(_) => Err(failure(ErrorClass::Busy, "an earlier change is on its way")),
             None => Ok(()),
         }
     }
@@ -217,6 +228,7 @@ impl<F: Flavor> Kind for Sim<F> {
     const VISIBILITY: Duration = F::HIDDEN;
     const RECOVERY: Recovery = F::RECOVERY;
     const READ_BATCH: usize = F::READ_BATCH;
+    const READY_DEADLINE: Duration = Duration::from_secs(1800);
 
     fn identity(&self, spec: &Spec) -> Option<String> {
         let within = spec.parents.first().filter(|_| F::RECOVERY == Recovery::Identity)?;
@@ -252,7 +264,11 @@ impl<F: Flavor> Kind for Sim<F> {
             object.spec = old.clone();
             inner.stale = Some((reads - 1, old));
         }
-        Ok(Some(Self::observed(id, &object)))
+        let mut observed = Self::observed(id, &object);
+        if inner.busy_until.is_some_and(|until| until > Instant::now()) {
+            observed.readiness = Readiness::Waiting("an earlier change".to_owned());
+        }
+        Ok(Some(observed))
     }
 
     async fn create(&self, spec: &Spec, tags: &Tags, on_identifier: OnIdentifier<'_>) -> Result<Observed, KindError> {
@@ -303,6 +319,7 @@ impl<F: Flavor> Kind for Sim<F> {
         let observed = {
             let mut inner = self.0.lock();
             Self::check_parents(&inner, after)?;
+            inner.not_busy()?;
             let (taken_back, shows_late) = (inner.taken_back > 0, std::mem::take(&mut inner.shows_late));
             inner.taken_back = inner.taken_back.saturating_sub(1);
             let gone = || failure(ErrorClass::Terminal, "there is nothing to update");
@@ -325,6 +342,7 @@ impl<F: Flavor> Kind for Sim<F> {
         self.0.call("delete")?;
         {
             let mut inner = self.0.lock();
+            inner.not_busy()?;
             let stands_on_it = |object: &&Object| object.firm && object.spec.parents.iter().any(|parent| parent == id);
             if let Some(child) = inner.objects.values().find(stands_on_it) {
                 let message = format!("{} still stands on {id}", child.tags.address);

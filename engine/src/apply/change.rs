@@ -50,7 +50,7 @@ impl Executor<'_> {
             }
             // Of what was there when it was called again, only the kind itself can tell.
             let call = || kind.update(change.id, before, change.wanted, &tags);
-            let announcement = Announcement { operation: &operation, first };
+            let announcement = Announcement { operation: &operation, id: Some(change.id), first };
             let observed = self.change(work, kind, announcement, call).await?.map_err(|failed| failed.error)?;
             let observed = self.until_ready(work, kind, observed, kind.typical().update).await?;
             let (observed, differing) = self.until_as_wanted(work, kind, change, observed).await?;
