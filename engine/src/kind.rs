@@ -212,7 +212,10 @@ pub trait Kind: Send + Sync + 'static {
     /// What it takes to change `field` (top-level name) from `before` to `after`.
     fn effect(&self, field: &str, before: &Self::Spec, after: &Self::Spec) -> Effect;
 
-    /// The identifier that a resource with this specification has, for [`Recovery::Identity`].
+    /// The identifier that a resource with this specification has, where it follows from that (a bucket's name). With
+    /// [`Recovery::Identity`] there must be one. With [`Recovery::Token`] there may be: then what a creation that was cut off
+    /// has made is also read by it, and is ours when it carries the operation's tags; so it is found at once although
+    /// lists do not show it yet.
     fn identity(&self, _spec: &Self::Spec) -> Option<String> {
         None
     }

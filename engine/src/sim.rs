@@ -59,6 +59,8 @@ pub(crate) trait Flavor: Send + Sync + 'static {
     const LOOKS_UNTIL_READY: u32 = 0;
     const RECOVERY: Recovery = Recovery::Tags;
     const READ_BATCH: usize = 1;
+    /// Whether it is named by its zone: then reads show it at once, and only lists hide it.
+    const NAMED: bool = false;
 }
 
 pub(crate) struct Net;
@@ -100,6 +102,16 @@ impl Flavor for Entry {
     const HIDDEN: Duration = Duration::from_secs(40);
     const RECOVERY: Recovery = Recovery::Identity;
     const READ_BATCH: usize = 10;
+}
+
+/// Named by its zone, takes a client token, and holds data; lists show it late.
+pub(crate) struct Bucket;
+impl Flavor for Bucket {
+    const NAME: &'static str = "sim.bucket";
+    const HOLDS_DATA: bool = true;
+    const HIDDEN: Duration = Duration::from_secs(40);
+    const RECOVERY: Recovery = Recovery::Token;
+    const NAMED: bool = true;
 }
 
 #[derive(Debug, Clone)]
@@ -231,6 +243,9 @@ impl<F: Flavor> Kind for Sim<F> {
     const READY_DEADLINE: Duration = Duration::from_secs(1800);
 
     fn identity(&self, spec: &Spec) -> Option<String> {
+        if F::NAMED {
+            return Some(format!("{}-{}", F::NAME, spec.zone));
+        }
         let within = spec.parents.first().filter(|_| F::RECOVERY == Recovery::Identity)?;
         Some(format!("{within}/{}", F::NAME))
     }
@@ -255,7 +270,8 @@ impl<F: Flavor> Kind for Sim<F> {
     async fn read(&self, id: &str) -> Result<Option<Observed>, KindError> {
         self.0.call("read")?;
         let mut inner = self.0.lock();
-        let Some(object) = inner.objects.get_mut(id).filter(|object| object.seen_from <= Instant::now()) else {
+        let is_seen = |object: &&mut Object| F::NAMED || object.seen_from <= Instant::now();
+        let Some(object) = inner.objects.get_mut(id).filter(is_seen) else {
             return Ok(None);
         };
         object.looks_until_ready = object.looks_until_ready.saturating_sub(1);
@@ -285,6 +301,9 @@ impl<F: Flavor> Kind for Sim<F> {
             let first = inner.objects.iter().find(|(_, object)| object.tags.operation == tags.operation);
             let first = first.filter(|_| again).map(|(id, _)| id.clone());
             inner.made += u64::from(first.is_none());
+            if F::NAMED && first.is_none() && inner.objects.contains_key(&self.identity(spec).unwrap_or_default()) {
+                return Err(failure(ErrorClass::Terminal, "its name is taken"));
+            }
             let id = first.or_else(|| self.identity(spec)).unwrap_or_else(|| format!("{}-{}", F::NAME, inner.made));
             let object = Object {
                 kind: F::NAME,
@@ -392,7 +411,8 @@ impl Site {
             .with(Sim::<Slot>(world.clone(), PhantomData))
             .with(Sim::<Disk>(world.clone(), PhantomData))
             .with(Sim::<Gate>(world.clone(), PhantomData))
-            .with(Sim::<Entry>(world.clone(), PhantomData));
+            .with(Sim::<Entry>(world.clone(), PhantomData))
+            .with(Sim::<Bucket>(world.clone(), PhantomData));
         Self {
             world,
             kinds,
