@@ -78,8 +78,8 @@ impl Draft {
         }
         let depends_on = chance.chance(150).then(|| self.earlier(at, chance)).flatten();
         let tells = chance.chance(250).then(|| self.earlier(at, chance)).flatten();
-        // Where a route leads from is its own, or else two of them would be one.
-        let zone = if kind == "route" { name.clone() } else { "a".to_owned() };
+        // Where a route leads from is its own, or else two of them would be one; so is the name of a vault.
+        let zone = if matches!(kind, "route" | "vault") { name.clone() } else { "a".to_owned() };
         let protect = chance.chance(100);
         let (size, sealed) = (chance.below(4), chance.chance(100));
         self.items.insert(at, Item { name, kind, parents, depends_on, tells, size, zone, sealed, protect });
@@ -100,7 +100,7 @@ impl Draft {
     fn rename(&mut self, at: usize) {
         let name = self.name();
         let old = std::mem::replace(&mut self.items[at].name, name.clone());
-        if self.items[at].kind == "route" {
+        if matches!(self.items[at].kind, "route" | "vault") {
             self.items[at].zone.clone_from(&name);
         }
         let follow = |told: &mut String| {

@@ -8,7 +8,7 @@
 //! two write at once, and the first is stopped in the middle, for longer than its lease lasts or not, and goes on.
 //!
 //! After every run ([`check`]): the journal loads; whatever exists and is ours is known to it; nothing protected is gone,
-//! and no data without consent; nothing that is not ours was touched; no operation created two things; nobody had an effect
+//! and no data without consent; nothing that is not ours was touched; no operation created two things; a run that says that all is done has done all of it; nobody had an effect
 //! after somebody else had taken the lease. At the end, in
 //! fair weather: one `up` makes the world as desired, or is refused for a reason that holds, and then nothing has
 //! changed; the next one has nothing to do; `destroy` leaves nothing.
@@ -109,6 +109,7 @@ fn weather(seed: u64, chance: &mut Random) -> Weather {
     let mut often = |per_mille: u64| if chance.chance(400) { chance.below(per_mille) } else { 0 };
     let (lost_requests, lost_replies, hangs) = (often(80), often(120), often(20));
     let (no_capacity, refusals, stillborn, stray_lists) = (often(60), often(40), often(60), often(1000));
+    let (part_way, taken_back) = (often(200), often(100));
     let tight = chance.chance(200);
     let rate = if tight { Rate { per_second: 2, burst: 4 } } else { Rate { per_second: 200, burst: 1000 } };
     Weather {
@@ -123,6 +124,8 @@ fn weather(seed: u64, chance: &mut Random) -> Weather {
         no_capacity,
         refusals,
         stillborn,
+        part_way,
+        taken_back,
         stray_lists,
     }
 }
@@ -360,6 +363,11 @@ impl Scenario {
         let now = |address: &Address| destination(moved, address).unwrap_or_else(|| address.clone());
         let is_lifted = |address: &Address| lifted.contains(address) || lifted.contains(&now(address));
         check::nothing_precious_is_gone(&self.desk, deeds, &before, is_lifted, consent)?;
+        if let Ran::Applied(plan, outcome) = &ran
+            && outcome.is_complete()
+        {
+            check::what_is_done_is_done(plan, &self.state, &self.ours())?;
+        }
         if matches!(ran, Ran::Refused(_) | Ran::NoConsent | Ran::Blind(_)) {
             self.nothing_happened(deeds, &before, &self.state)?;
         }
