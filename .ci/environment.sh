@@ -56,3 +56,12 @@ need_validator() {
     "$root/.venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements"
     cp "$requirements" "$stamp"
 }
+
+# The emulated AWS of the tests, in .venv too.
+need_emulator() {
+    local requirements="$root/tests/emulator/requirements.txt" stamp="$root/.venv/.emulator"
+    cmp -s "$requirements" "$stamp" && return
+    note "an emulated AWS into .venv"
+    "$root/.venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements"
+    cp "$requirements" "$stamp"
+}

@@ -6,18 +6,9 @@
 #[path = "../tests/setup/mod.rs"]
 mod setup;
 
-#[allow(dead_code, missing_docs, unreachable_pub)]
-#[path = "../../modules/src/aws/mod.rs"]
-mod aws;
-#[allow(dead_code, missing_docs, unreachable_pub)]
-#[path = "../../modules/src/host/mod.rs"]
-mod host;
-#[allow(dead_code, missing_docs, unreachable_pub)]
-#[path = "../../modules/src/planned.rs"]
-mod planned;
-
 use forge_blueprints::Target;
 use forge_engine::kind::Kinds;
+use forge_modules::{aws, host};
 use setup::{Outcome, outcome_among};
 use std::time::{Duration, Instant};
 

@@ -51,6 +51,8 @@ pub(crate) struct World<'a> {
     /// Those that have no value because of an error that has been reported.
     pub(crate) broken_settings: BTreeSet<&'static str>,
     pub(crate) deployment: Arc<Value>,
+    /// How often a module could not have what it wanted, by its address.
+    pub(crate) attempts: &'a BTreeMap<String, u32>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) evaluator: &'a Evaluator,
     pub(crate) sources: &'a Sources,
@@ -460,7 +462,9 @@ impl<'a> World<'a> {
         scope.set("deployment", Arc::clone(&self.deployment), "part");
         let name: String = path.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let name = name.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
-        scope.set("module", Value::Map([("name".to_owned(), Value::String(name))].into()), "part");
+        let attempt = self.attempts.get(path).copied().unwrap_or(0);
+        let parts = [("name".to_owned(), Value::String(name)), ("attempt".to_owned(), Value::Number(attempt.into()))];
+        scope.set("module", Value::Map(parts.into()), "part");
         scope.set("data", Arc::clone(&definition.data), "entry");
         scope
     }

@@ -9,6 +9,7 @@ use crate::blueprint;
 use crate::body::{Built, Frame, World};
 use crate::check::unused;
 use crate::expr::{Evaluator, refuse_expressions};
+use crate::facts::Facts;
 use crate::job::{self, Job};
 use crate::library::{self, Library};
 use crate::module::{self, Body, Definition, ModuleSource, RESERVED, Reader};
@@ -24,7 +25,7 @@ use crate::uses;
 use crate::vars::{self, Given};
 use crate::yaml::Node;
 use forge_engine::address::{Address, Deployment};
-use forge_engine::diag::{At, Diagnostic, DocumentId, Label, Locate, Severity, has_errors};
+use forge_engine::diag::{At, Diagnostic, DocumentId, Label, Locate, Path, Severity, has_errors};
 use forge_engine::kind::Kinds;
 use forge_engine::resource::Desired;
 use forge_engine::value::Value;
@@ -75,8 +76,10 @@ pub struct Request<'a> {
     pub modules: &'a [ModuleSource<'a>],
     /// Reads a file by its path relative to the blueprint's directory; the error says why it cannot be read.
     pub files: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
-    /// The kinds of each target.
-    pub kinds: &'a dyn Fn(Target) -> Kinds,
+    /// The kinds of a target with its settings.
+    pub kinds: &'a dyn Fn(Target, &BTreeMap<String, Value>) -> Kinds,
+    /// What expressions can ask for that no document says.
+    pub facts: &'a Arc<dyn Facts>,
 }
 
 /// A variable with its value.
@@ -113,6 +116,8 @@ pub struct Expanded {
     pub desired: Desired,
     /// The outputs of each module, those inside modules included, by its address.
     pub modules: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Where each module of the blueprint stands in it, by name.
+    pub places: BTreeMap<String, At>,
     /// Which modules each module of the blueprint refers to, by name.
     pub edges: BTreeMap<String, BTreeSet<String>>,
     /// The blueprint's modules with everything that they are given.
@@ -126,6 +131,16 @@ pub struct Expanded {
 /// Expands a blueprint. Findings come in the order of the text; with an error among them there is nothing else.
 #[must_use]
 pub fn expand(request: &Request<'_>) -> (Sources, Option<Expanded>, Vec<Diagnostic>) {
+    expand_after(request, &BTreeMap::new())
+}
+
+/// The same after some of it could not be had: how often that was so, by the address of the module (`gpus.pool`). Modules see
+/// it as `module.attempt` and say what comes next.
+#[must_use]
+pub fn expand_after(
+    request: &Request<'_>,
+    attempts: &BTreeMap<String, u32>,
+) -> (Sources, Option<Expanded>, Vec<Diagnostic>) {
     let mut sources = Sources::default();
     let mut out = Findings::new();
     let document = sources.add(request.name, request.bytes, &mut out);
@@ -149,13 +164,18 @@ pub fn expand(request: &Request<'_>) -> (Sources, Option<Expanded>, Vec<Diagnost
         files.iter().filter_map(|(id, value)| Some(Place::root(*id, value.as_ref()?))).collect();
     let expander = Expander {
         request,
+        attempts,
         root: Place::root(document, &value),
         files: &files,
         library: &library,
         sources: &sources,
-        evaluator: Evaluator::new(),
+        evaluator: Evaluator::new(Arc::clone(request.facts)),
     };
-    let expanded = expander.run(&mut out);
+    let mut expanded = expander.run(&mut out);
+    if let Some(expanded) = &mut expanded {
+        let at = |name: &String| At::key(document, Path::root().key("modules").key(name));
+        expanded.places = expanded.edges.keys().map(|name| (name.clone(), at(name))).collect();
+    }
     tidy(&mut out, &sources);
     let expanded = expanded.filter(|_| !has_errors(&out));
     (sources, expanded, out)
@@ -211,6 +231,7 @@ fn sort(out: &mut Findings, sources: &Sources) {
 }
 
 struct Expander<'a> {
+    attempts: &'a BTreeMap<String, u32>,
     request: &'a Request<'a>,
     root: Place<'a>,
     files: &'a [Place<'a>],
@@ -256,10 +277,11 @@ impl Expander<'_> {
             known: self.request.modules.iter().map(|source| source.name).collect(),
             unreadable: &unreadable,
             broken: &broken,
-            target: target.map(|target| (target, (self.request.kinds)(target))),
+            target: target.map(|target| (target, (self.request.kinds)(target, &settings.values))),
             settings: Arc::new(Value::Map(settings.values.clone())),
             broken_settings: settings.broken,
             deployment: Arc::new(deployment),
+            attempts: self.attempts,
             tags,
             evaluator: &self.evaluator,
             sources: self.sources,
@@ -305,6 +327,7 @@ impl Expander<'_> {
             },
             modules: built.modules,
             edges: built.edges,
+            places: BTreeMap::new(),
             uses: built.uses,
             jobs,
             notes: built.notes,

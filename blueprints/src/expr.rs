@@ -5,6 +5,7 @@
 //! values refused; [`crate::unknown`] sees to it that unknown values only pass through. What depends on something that
 //! has been reported already stays silent.
 
+use crate::facts::Facts;
 use crate::filters;
 use crate::mentions::mentions;
 use crate::rule::show;
@@ -102,6 +103,7 @@ fn is_dotted(source: &str) -> bool {
 /// Evaluates expressions.
 pub(crate) struct Evaluator {
     functions: BTreeSet<String>,
+    facts: Arc<dyn Facts>,
     /// By source; a failure is remembered as well.
     compiled: RefCell<HashMap<String, Result<Rc<Compiled>, String>>>,
     budget: Budget,
@@ -112,10 +114,11 @@ pub(crate) struct Evaluator {
 }
 
 impl Evaluator {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(facts: Arc<dyn Facts>) -> Self {
         let functions = ENVIRONMENT.globals().map(|(name, _)| name.to_owned()).collect();
         Self {
             functions,
+            facts,
             compiled: RefCell::default(),
             budget: Budget::new(MAX_VALUES),
             said: Cell::new(false),
@@ -458,7 +461,7 @@ impl Evaluator {
             }
             return None;
         }
-        let book = Arc::new(Book::default());
+        let book = Arc::new(Book::new(Arc::clone(&self.facts)));
         let root = Root { scope: scope.clone(), book: Arc::clone(&book) };
         let mut returned = Vec::new();
         let result = compiled.eval(source, Jinja::from_object(root));

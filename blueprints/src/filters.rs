@@ -32,6 +32,13 @@ pub(crate) fn add(environment: &mut Environment<'static>) {
     environment.add_function("output", |state: &State<'_, '_>, address: String, name: String| {
         ticket(state, &Value::Output(Output { address: Address::new(address), name }))
     });
+    environment.add_function("instance_type", |state: &State<'_, '_>, name: String| {
+        let facts = book(state).and_then(|book| book.facts.instance_type(&name));
+        facts.as_ref().map_or(Jinja::from(()), from_json)
+    });
+    environment.add_function("agent_digest", |state: &State<'_, '_>, architecture: String| {
+        book(state).and_then(|book| book.facts.agent_digest(&architecture)).map_or(Jinja::from(()), Jinja::from)
+    });
     environment.add_filter("cidr_subnet", cidr_subnet);
     environment.add_filter("cidr_subnets", cidr_subnets);
     environment.add_filter("cidr_host", cidr_host);

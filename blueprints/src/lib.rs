@@ -6,7 +6,7 @@
 //!
 //! How it works, in the order of the pipeline: `yaml` (bytes to nodes that know where they stand) · `library` (the modules
 //! that are used) · `blueprint`, `uses`, `module` (shapes) · `vars` and `rule` (types and ranges) · `scan`, `mentions`, `expr`,
-//! `filters`, `unknown` (expressions, and values that only apply will know) · `order` and `check/` (graph, cycles, inputs,
+//! `filters`, `facts`, `unknown` (expressions, and values that only apply will know) · `order` and `check/` (graph, cycles, inputs,
 //! specifications, what nobody uses) · `body` (what a blueprint or a module declares) · `job` · `expand` (all of it).
 //!
 //! Beside the pipeline: `format` (one layout for the text), `language`, `schema` and `reference` (what there is to write, for editors and readers),
@@ -18,6 +18,7 @@ mod check;
 mod emit;
 mod expand;
 mod expr;
+mod facts;
 mod filters;
 pub mod format;
 mod job;
@@ -43,7 +44,8 @@ mod uses;
 mod vars;
 pub mod yaml;
 
-pub use expand::{Document, Expanded, Override, Request, Variable, expand};
+pub use expand::{Document, Expanded, Override, Request, Variable, expand, expand_after};
+pub use facts::Facts;
 pub use job::{Checkpoint, Job, Keep, Restarts};
 pub use module::ModuleSource;
 pub use moved::is_address;

@@ -10,6 +10,7 @@
 //! A view also knows which name of the scope it is a part of, so that a result that is a module as a whole is known to
 //! be that module, whatever expression chose it.
 
+use crate::facts::Facts;
 use crate::scope::Scope;
 use forge_engine::diag::Step;
 use forge_engine::value::Value;
@@ -22,9 +23,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Under this name functions find the [`Book`] of the evaluation that they are called in. No expression can say it.
 pub(crate) const BOOK: &str = "\0book";
 
-/// The tickets handed out during one evaluation; a ticket's number is its index.
-#[derive(Debug, Default)]
-pub(crate) struct Book(Mutex<Pages>);
+/// The tickets handed out during one evaluation, and what its functions may ask; a ticket's number is its index.
+#[derive(Debug)]
+pub(crate) struct Book {
+    pages: Mutex<Pages>,
+    pub(crate) facts: Arc<dyn Facts>,
+}
 
 #[derive(Debug, Default)]
 struct Pages {
@@ -34,6 +38,10 @@ struct Pages {
 }
 
 impl Book {
+    pub(crate) fn new(facts: Arc<dyn Facts>) -> Self {
+        Self { pages: Mutex::default(), facts }
+    }
+
     /// Sends a value out as a ticket.
     pub(crate) fn hand_out(self: &Arc<Self>, value: &Value) -> Jinja {
         let tickets = &mut self.pages().tickets;
@@ -56,7 +64,7 @@ impl Book {
     }
 
     fn pages(&self) -> MutexGuard<'_, Pages> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,18 +2,9 @@
 
 mod setup;
 
-#[allow(dead_code, missing_docs, unreachable_pub)]
-#[path = "../../modules/src/aws/mod.rs"]
-mod aws;
-#[allow(dead_code, missing_docs, unreachable_pub)]
-#[path = "../../modules/src/host/mod.rs"]
-mod host;
-#[allow(dead_code, missing_docs, unreachable_pub)]
-#[path = "../../modules/src/planned.rs"]
-mod planned;
-
 use forge_blueprints::Target;
 use forge_engine::kind::Kinds;
+use forge_modules::{aws, host};
 use std::path::Path;
 
 fn kinds(target: Target) -> Kinds {

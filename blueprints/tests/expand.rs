@@ -165,7 +165,8 @@ fn a_secret_is_not_read_where_the_environment_once_had_it() {
             target: None,
             modules: &MODULES,
             files: &|path| Err(format!("there is no file {path}")),
-            kinds: &kinds,
+            kinds: &|target, _| kinds(target),
+            facts: &setup::facts(),
         });
         let variables = outcome.expanded.unwrap().variables;
         assert_eq!(variables[0].value, Value::Secret(Secret { secret: reference.to_owned() }));

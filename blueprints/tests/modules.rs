@@ -180,7 +180,8 @@ fn variables_come_from_everywhere_and_the_strongest_wins() {
             target: None,
             modules: &MODULES,
             files: &|path| Err(path.to_owned()),
-            kinds: &kinds,
+            kinds: &|target, _| kinds(target),
+            facts: &setup::facts(),
         })
     };
     let environment = [

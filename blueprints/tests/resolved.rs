@@ -2,19 +2,10 @@
 
 mod setup;
 
-#[allow(dead_code, missing_docs, unreachable_pub)]
-#[path = "../../modules/src/aws/mod.rs"]
-mod aws;
-#[allow(dead_code, missing_docs, unreachable_pub)]
-#[path = "../../modules/src/host/mod.rs"]
-mod host;
-#[allow(dead_code, missing_docs, unreachable_pub)]
-#[path = "../../modules/src/planned.rs"]
-mod planned;
-
 use forge_blueprints::{Target, format, resolved};
 use forge_engine::diag::DocumentId;
 use forge_engine::kind::Kinds;
+use forge_modules::{aws, host};
 use setup::fuzzing::again;
 use setup::{outcome_among, outcome_beside};
 

@@ -2,21 +2,13 @@
 
 mod setup;
 
-#[allow(dead_code, missing_docs, unreachable_pub)]
-#[path = "../../modules/src/aws/mod.rs"]
-mod aws;
-#[allow(dead_code, missing_docs, unreachable_pub)]
-#[path = "../../modules/src/host/mod.rs"]
-mod host;
-#[allow(dead_code, missing_docs, unreachable_pub)]
-#[path = "../../modules/src/planned.rs"]
-mod planned;
-
 use forge_blueprints::{Expanded, ModuleSource, Request, Target, yaml};
 use forge_engine::diag::{DocumentId, has_errors};
 use forge_engine::kind::{Effect, Kinds};
 use forge_engine::resource::Resource;
 use forge_engine::value::{Output, Value};
+use forge_modules::instance_types::InstanceType;
+use forge_modules::{aws, host};
 use serde_json::{Value as Json, json};
 use setup::{MODULES, Outcome, kinds as local_kinds, outcome_of};
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,7 +87,8 @@ fn outcome(text: &str, target: Option<&str>) -> Outcome {
         target,
         modules: &MODULES,
         files: &|path| Err(format!("there is no file {path}")),
-        kinds: &kinds,
+        kinds: &|target, _| kinds(target),
+        facts: &setup::facts(),
     })
 }
 
@@ -206,18 +199,16 @@ fn the_reference_cluster_is_all_of_this() {
 
 #[test]
 fn every_type_with_efa_has_one_interface_for_it_on_each_card_that_can() {
-    let mut in_tables = BTreeSet::new();
-    for module in MODULES.iter().filter(|module| ["gpu-nodes", "trainium-nodes"].contains(&module.name)) {
-        let document = document(module);
-        for (name, facts) in map(&map(&document["data"], "data")["types"], "types") {
-            let efa = map(facts, name)["efa"].to_json().and_then(|efa| efa.as_u64()).expect("a number");
-            // trn2u is taken to be like trn2; no source says so.
-            if efa > 0 && name != "trn2u.48xlarge" {
-                in_tables.insert(name.clone());
-            }
-        }
-    }
-    assert_eq!(in_tables, EFA.iter().map(|(name, ..)| (*name).to_owned()).collect());
+    let known = InstanceType::all().filter(|known| {
+        let ours = known.accelerators.as_ref().is_some_and(|found| ["nvidia", "aws"].contains(&found.vendor.as_str()));
+        // trn2u is taken to be like trn2; no source says so. The others are for other work.
+        let others = ["trn2u.", "g4dn.", "gr6.", "inf1."].iter().any(|family| known.name.starts_with(family));
+        ours && known.network.efa > 0 && !others
+    });
+    assert_eq!(
+        known.map(|known| known.name).collect::<BTreeSet<_>>(),
+        EFA.iter().map(|(name, ..)| (*name).to_owned()).collect()
+    );
 
     for (name, most, first) in EFA {
         let module = if name.starts_with("trn") { "trainium-nodes" } else { "gpu-nodes" };
@@ -248,6 +239,73 @@ fn every_type_with_efa_has_one_interface_for_it_on_each_card_that_can() {
         let group = of_kind(&expanded, "aws.autoscaling_group")[0];
         let Value::Map(fields) = &group.spec else { panic!() };
         assert_eq!(fields["subnets"], Value::List(vec![output("network.private[0]", "id")]), "{name}: one zone");
+    }
+}
+
+#[test]
+fn nodes_have_more_addresses_for_more_bandwidth_when_that_is_said() {
+    let nodes = "  n: { use: gpu-nodes, with: { instance_type: p5.48xlarge, count: 2, interfaces: most-bandwidth } }\n";
+    let expanded = good(&with("aws", nodes), "aws");
+    let [template] = of_kind(&expanded, "aws.launch_template")[..] else { panic!("one template") };
+    let others = (1..32).collect::<Vec<_>>();
+    let wanted = json!([
+        { "cards": [0], "device": 0, "carries": "ip" },
+        { "cards": [0], "device": 1, "carries": "efa-only" },
+        { "cards": others, "device": 0, "carries": "efa-only" },
+        { "cards": [4, 8, 12, 16, 20, 24, 28], "device": 1, "carries": "ip" },
+    ]);
+    assert_eq!(spec(template, Target::Aws)["interfaces"], wanted);
+}
+
+#[test]
+fn images_are_those_of_the_instance_type() {
+    let image = |module: &str, instance_type: &str| {
+        let nodes = format!("  n: {{ use: {module}, with: {{ instance_type: {instance_type}, count: 1 }} }}\n");
+        let plain = good(&with("aws", &nodes), "aws");
+        let [template] = of_kind(&plain, "aws.launch_template")[..] else { panic!("one template") };
+        let outside = spec(template, Target::Aws)["image"].as_str().expect("text").to_owned();
+        let cluster = "  c: { use: eks, with: { network: \"${network}\" } }\n";
+        let nodes = nodes.replace("count: 1", "count: 1, cluster: \"${c}\"");
+        let inside = good(&with("aws", &format!("{cluster}{nodes}")), "aws");
+        let [group] = of_kind(&inside, "aws.eks_nodegroup")[..] else { panic!("one group") };
+        (
+            spec(group, Target::Aws)["ami"].as_str().expect("text").to_owned(),
+            outside.replace("resolve:ssm:/aws/service/", ""),
+        )
+    };
+    for (module, instance_type, eks, parameter) in [
+        (
+            "cpu-nodes",
+            "m5.xlarge",
+            "AL2023_x86_64_STANDARD",
+            "ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
+        ),
+        (
+            "cpu-nodes",
+            "m7g.xlarge",
+            "AL2023_ARM_64_STANDARD",
+            "ami-amazon-linux-latest/al2023-ami-kernel-default-arm64",
+        ),
+        (
+            "gpu-nodes",
+            "p5.48xlarge",
+            "AL2023_x86_64_NVIDIA",
+            "deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id",
+        ),
+        (
+            "gpu-nodes",
+            "g5g.xlarge",
+            "AL2023_ARM_64_NVIDIA",
+            "deeplearning/ami/arm64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id",
+        ),
+        (
+            "trainium-nodes",
+            "trn1.32xlarge",
+            "AL2023_x86_64_NEURON",
+            "neuron/dlami/base/amazon-linux-2023/latest/image_id",
+        ),
+    ] {
+        assert_eq!(image(module, instance_type), (eks.to_owned(), parameter.to_owned()), "{instance_type}");
     }
 }
 

@@ -3,6 +3,7 @@
 mod bus;
 mod commands;
 mod exit;
+mod facts;
 mod failure;
 mod file;
 mod findings;

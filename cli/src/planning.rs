@@ -2,11 +2,12 @@
 //! the result, `up` carries it out, and a saved plan is one that waits.
 
 use crate::failure::Failure;
+use crate::findings;
 use crate::project::{Current, Project, target};
 use crate::targets;
-use forge_blueprints::{Expanded, did_you_mean};
+use forge_blueprints::{Expanded, Sources, did_you_mean};
 use forge_engine::address::Address;
-use forge_engine::diag::Diagnostic;
+use forge_engine::diag::{At, Diagnostic};
 use forge_engine::kind::Kinds;
 use forge_engine::observe::Observations;
 use forge_engine::plan::{Plan, PlanOptions, plan};
@@ -14,7 +15,7 @@ use forge_engine::resource::Desired;
 use forge_engine::state::State;
 use forge_engine::value::Value;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Arguments that say what a plan is to be about.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -46,6 +47,9 @@ pub(crate) struct Intent {
     pub(crate) job: Option<String>,
     /// What modules want said.
     pub(crate) notes: Vec<String>,
+    /// Where each module stands in the blueprint, by name: `blueprint.yaml:6:3`.
+    #[serde(default)]
+    pub(crate) places: BTreeMap<String, String>,
 }
 
 impl Intent {
@@ -55,7 +59,7 @@ impl Intent {
     /// When the arguments name what there is not.
     pub(crate) fn of(
         project: &Project,
-        expanded: &Expanded,
+        (sources, expanded): (&Sources, &Expanded),
         state: &State,
         arguments: &PlanArgs,
     ) -> Result<Self, Failure> {
@@ -83,6 +87,7 @@ impl Intent {
             buckets: buckets(expanded),
             job: expanded.jobs.first().filter(|_| expanded.jobs.len() == 1).map(|job| job.name.clone()),
             notes: expanded.notes.clone(),
+            places: places(sources, expanded),
         })
     }
 
@@ -121,6 +126,12 @@ pub(crate) fn known_name(name: &str, present: &[Address], what: &str) -> Result<
         Some(help) => failure.help(help),
         None => failure,
     })
+}
+
+/// Where each module stands.
+fn places(sources: &Sources, expanded: &Expanded) -> BTreeMap<String, String> {
+    let place = |(name, at): (&String, &At)| Some((name.clone(), findings::place(at, sources)?));
+    expanded.places.iter().filter_map(place).collect()
 }
 
 /// The buckets through which the nodes of a blueprint are reached.

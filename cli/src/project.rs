@@ -3,21 +3,24 @@
 //! Everything that forge writes for a blueprint lies in `.forge/` beside it. `.forge/current.json` says what was put up
 //! last, so that `forge train` and `forge destroy` need no argument in that directory.
 
+use crate::facts::Known;
 use crate::failure::Failure;
 use crate::file;
 use crate::home::Home;
 use crate::targets::{self, Account};
 use crate::ui::Ui;
-use forge_blueprints::{Document, Expanded, ModuleSource, Override, Request, Sources, Target, expand};
+use forge_blueprints::{Document, Expanded, Facts, ModuleSource, Override, Request, Sources, Target, expand_after};
 use forge_engine::address::Deployment;
 use forge_engine::diag::{Diagnostic, has_errors};
 use forge_engine::kind::Kinds;
+use forge_engine::value::Value;
 use serde::{Deserialize, Serialize};
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The directory beside a blueprint that holds all that forge writes.
 pub(crate) const OWN: &str = ".forge";
@@ -51,6 +54,9 @@ pub(crate) struct Current {
     /// Files that set variables, weakest first; relative ones are relative to the blueprint's directory.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) var_files: Vec<PathBuf>,
+    /// How often modules found no capacity for what they wanted, by address; what they want now follows from it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) attempts: BTreeMap<String, u32>,
     /// Address of the bucket that holds the state; none when it lies here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<String>,
@@ -120,6 +126,8 @@ pub(crate) struct Project {
     /// What the environment set when this was put up; weaker than what it sets now.
     environment: BTreeMap<String, String>,
     var_files: Vec<VarFile>,
+    /// How often modules have found no capacity, by address.
+    attempts: BTreeMap<String, u32>,
 }
 
 /// A file that sets variables.
@@ -225,6 +233,9 @@ fn home(directory: &Path, deployment: &str, state: Option<&str>) -> Home {
     Home::new(directory.join(OWN).join(deployment), deployment, state)
 }
 
+/// What came of checking a blueprint: its documents, what it comes to when nothing is wrong, and what is.
+pub(crate) type Checked = (Sources, Option<Expanded>, Vec<Diagnostic>);
+
 /// The modules that forge ships.
 pub(crate) fn modules() -> Vec<ModuleSource<'static>> {
     let source = |module: &forge_modules::Embedded| ModuleSource {
@@ -259,6 +270,7 @@ impl Project {
                 (directory.to_owned(), PathBuf::from(&file), file, earlier)
             }
         };
+        let attempts = earlier.as_ref().map(|earlier| earlier.attempts.clone()).unwrap_or_default();
         let (target, remembered, environment, files) = match earlier {
             Some(current) => (Some(current.target), current.vars, current.environment, current.var_files),
             None => Default::default(),
@@ -266,7 +278,16 @@ impl Project {
         let vars: BTreeMap<String, String> = arguments.variables.vars.iter().cloned().collect();
         let target = arguments.target.clone().or(target);
         let var_files = var_files(directory, &home, files, &arguments.variables.files)?;
-        Ok(Self { directory: home, shown, file, target, vars, remembered, environment, var_files })
+        Ok(Self { directory: home, shown, file, target, vars, remembered, environment, var_files, attempts })
+    }
+
+    /// The same blueprint after these modules have found no capacity once more.
+    pub(crate) fn after(&self, modules: &BTreeSet<String>) -> Self {
+        let mut next = self.clone();
+        for module in modules {
+            *next.attempts.entry(module.clone()).or_default() += 1;
+        }
+        next
     }
 
     /// Reads and checks the blueprint; warnings are shown.
@@ -285,8 +306,33 @@ impl Project {
         }
     }
 
-    /// Reads and checks the blueprint.
-    pub(crate) fn check(&self) -> Result<(Sources, Option<Expanded>, Vec<Diagnostic>), Failure> {
+    /// Reads and checks the blueprint. Of instance types that forge does not know, the provider is asked once.
+    pub(crate) fn check(&self) -> Result<Checked, Failure> {
+        let known = Arc::new(Known::default());
+        let (place, mut checked) = self.check_with(&known)?;
+        let unknown = known.unknown();
+        let Some((target, account)) = place.filter(|_| !unknown.is_empty()) else { return Ok(checked) };
+        match targets::describe_types(target, &account, &unknown) {
+            Ok(Some(described)) if !described.is_empty() => {
+                self.check_with(&Arc::new(Known::with(described))).map(|(_, checked)| checked)
+            }
+            Ok(_) => Ok(checked),
+            Err(failure) => {
+                let summary = format!("nobody knows what {} is", unknown.join(", "));
+                let mut finding = Diagnostic::warning("instance-type-not-asked", summary);
+                finding.why = Some(format!(
+                    "It is newer than this forge, and EC2 could not be asked: {}.",
+                    failure.chain.join(": ")
+                ));
+                finding.help = failure.help;
+                checked.2.push(finding);
+                Ok(checked)
+            }
+        }
+    }
+
+    /// Reads and checks the blueprint with what is known, and says where it would run.
+    fn check_with(&self, known: &Arc<Known>) -> Result<(Option<(Target, Account)>, Checked), Failure> {
         let path = self.directory.join(&self.file);
         let bytes = file::read(&path, &self.shown).map_err(|failure| failure.help(BEGIN))?;
         let var_files = self.read_var_files()?;
@@ -301,12 +347,15 @@ impl Project {
         let overrides: Vec<Override<'_>> =
             self.remembered.iter().map(|(name, text)| earlier(name, text, "--var at the last up")).chain(now).collect();
         // Checking specifications needs no place; the one for work is made when the deployment's name is known.
-        let absent = Cell::new(None);
-        let nowhere = |target| {
-            absent.set(targets::is_built_in(target).err());
-            targets::kinds(target, &Account::default(), Path::new(OWN))
+        let place = RefCell::new(None);
+        let nowhere = |target, settings: &BTreeMap<String, Value>| {
+            let account = Account::said(settings);
+            let kinds = targets::kinds(target, &account, Path::new(OWN));
+            place.replace(Some((target, account)));
+            kinds
         };
-        let (sources, expanded, findings) = expand(&Request {
+        let facts: Arc<dyn Facts> = Arc::<Known>::clone(known);
+        let request = Request {
             name: &self.shown.to_string_lossy(),
             bytes: &bytes,
             environment: &environment,
@@ -316,12 +365,15 @@ impl Project {
             modules: &modules(),
             files: &|path| file::bytes(&self.directory.join(path)).map_err(|error| error.to_string()),
             kinds: &nowhere,
-        });
-        if let Some(failure) = absent.take() {
-            return Err(failure);
+            facts: &facts,
+        };
+        let (sources, expanded, findings) = expand_after(&request, &self.attempts);
+        let place = place.into_inner();
+        if let Some((target, _)) = &place {
+            targets::is_built_in(*target)?;
         }
         debug_assert!(expanded.is_some() || has_errors(&findings));
-        Ok((sources, expanded, findings))
+        Ok((place, (sources, expanded, findings)))
     }
 
     /// The files that set variables, weakest first: their names in findings, and their bytes.
@@ -347,6 +399,7 @@ impl Project {
             vars: self.vars_of(expanded),
             environment: self.environment_of(expanded),
             var_files: self.var_files.iter().map(|file| file.path.clone()).collect(),
+            attempts: self.attempts.clone(),
             state: expanded.state.clone(),
             bucket: None,
         }

@@ -8,13 +8,12 @@
 //! resources it leaves out.
 
 use crate::address::Address;
+use crate::bill::{Price, Tariff, bill};
 use crate::graph;
 use crate::kind::Kinds;
-use crate::plan::{Action, Operation, Part, Plan, Step};
+use crate::plan::{Action, Operation, Part, Plan};
 use crate::state::Call;
-use crate::value::{Output, Value};
 use serde::Serialize;
-use serde_json::{Value as Json, json};
 use std::time::Duration;
 
 /// What a plan will take.
@@ -30,6 +29,8 @@ pub struct Forecast {
     pub after: Cost,
     /// What the plan adds, or saves when it is negative. What stays as it is takes no part, known or not.
     pub difference: Cost,
+    /// The resources whose price, once everything is done, nobody here knows.
+    pub unknown: Vec<Address>,
 }
 
 /// A call of the critical path.
@@ -53,52 +54,43 @@ pub struct Cost {
 }
 
 impl Cost {
-    fn add(&mut self, price: Option<f64>) {
-        match price {
+    fn add(&mut self, price: Price) {
+        match price.usd_per_hour() {
             Some(price) => self.usd_per_hour += price,
             None => self.unknown += 1,
         }
     }
 }
 
-/// Works out what `plan` will take.
+/// Works out what `plan` will take; what resources cost, their kinds say.
 #[must_use]
 pub fn forecast(plan: &Plan, kinds: &Kinds) -> Forecast {
+    forecast_at(plan, kinds, kinds)
+}
+
+/// The same, with somebody else's prices.
+#[must_use]
+pub fn forecast_at(plan: &Plan, kinds: &Kinds, tariff: &dyn Tariff) -> Forecast {
     let critical_path = critical_path(plan, kinds);
     let (mut before, mut after, mut difference) = <(Cost, Cost, Cost)>::default();
-    for step in &plan.steps {
-        let (was, will) = prices(step, kinds);
-        was.iter().for_each(|price| before.add(*price));
-        will.iter().for_each(|price| after.add(*price));
-        if step.action != Action::NoOp && was != will {
-            let known = |price: Option<Option<f64>>| price.unwrap_or(Some(0.0));
-            difference.add(known(will).zip(known(was)).map(|(will, was)| will - was));
+    let mut unknown = Vec::new();
+    for item in bill(plan, tariff) {
+        before.add(item.before);
+        after.add(item.after);
+        if item.after == Price::Unknown {
+            unknown.push(item.step.address.clone());
+        }
+        if item.step.action != Action::NoOp && item.before != item.after {
+            let known = item.after.usd_per_hour().zip(item.before.usd_per_hour());
+            difference.add(known.map_or(Price::Unknown, |(will, was)| Price::Known(will - was)));
         }
     }
     // They stay as they are, and the plan does not say what they are.
     before.unknown += plan.kept.len();
     after.unknown += plan.kept.len();
+    unknown.extend(plan.kept.iter().map(|kept| kept.address.clone()));
     let seconds = critical_path.iter().map(|leg| leg.seconds).sum();
-    Forecast { seconds, critical_path, before, after, difference }
-}
-
-/// What the resource of a step costs before it and after it: none where it is not there, none within where its price is
-/// not known.
-fn prices(step: &Step, kinds: &Kinds) -> (Option<Option<f64>>, Option<Option<f64>>) {
-    let kind = kinds.get(&step.kind);
-    let price = |spec: Option<&Json>| kind.and_then(|kind| Some(kind.hourly(spec?)?.0));
-    // What is not known yet is rarely what something is paid by.
-    let stand_in = |_: &Output| Some(json!("(known after apply)"));
-    let desired = step.desired.as_ref().and_then(|desired: &Value| desired.resolve(&stand_in).ok());
-    let before = step.before.as_deref();
-    let (was, will) = (price(before), price(desired.as_ref().or(before)));
-    match step.action {
-        Action::NoOp | Action::Adopt => (Some(will), Some(will)),
-        Action::Create => (None, Some(will)),
-        Action::Update | Action::ReplaceCreateFirst | Action::ReplaceDeleteFirst => (Some(was), Some(will)),
-        Action::Delete => (Some(was), None),
-        Action::Forget => (None, None),
-    }
+    Forecast { seconds, critical_path, before, after, difference, unknown }
 }
 
 /// The call of an operation, and how long it usually takes.

@@ -13,7 +13,7 @@
 //!
 //! What the world is made of is known only to [`kind`]s; what a value is that is not known yet, only to [`value`].
 //! Findings are [`diag`]nostics that name places symbolically; what happens is told in [`event`]s, and what a plan will
-//! take in a [`mod@forecast`]. How often to try and
+//! take in a [`mod@forecast`], with a [`mod@bill`] of what each resource costs. How often to try and
 //! how long to wait is a [`pace`]. The dependency [`graph`] is where order and cycles come from.
 //!
 //! With the feature `simulate` all of this also runs against a cloud that is not there, in virtual time, under any faults;
@@ -21,6 +21,7 @@
 
 pub mod address;
 pub mod apply;
+pub mod bill;
 pub mod bucket;
 pub mod diag;
 pub mod event;

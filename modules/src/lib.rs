@@ -3,11 +3,14 @@
 //! A module is a directory with a `module.yaml`; those here are embedded in the binary ([`MODULES`]). Kinds are grouped by
 //! target, one file each: one more kind is a file and a line in its target's `kinds`.
 
+pub mod agent_binary;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod host;
+pub mod instance_types;
 pub mod local;
 pub mod planned;
+pub mod preflight;
 
 /// A module that is embedded in the binary.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +40,7 @@ modules![
     "node-pool",
     "placement",
     "s3",
+    "startup",
     "trainium-nodes",
     "vpc",
 ];

@@ -5,7 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "figures are what it is for")]
 
-use forge_blueprints::{ModuleSource, Request, expand};
+use forge_blueprints::{Facts, ModuleSource, Request, expand};
 use forge_engine::address::OperationId;
 use forge_engine::apply::{Cancel, Limits, Run, apply};
 use forge_engine::event::Emitted;
@@ -86,11 +86,26 @@ async fn carry_out(name: &str, journal: &Journal, kinds: &Kinds, plan: &Plan) {
     println!("         {}", path.collect::<Vec<_>>().join(", "));
 }
 
+/// What forge itself knows, and an agent for every architecture.
+#[derive(Debug)]
+struct Known;
+
+impl Facts for Known {
+    fn instance_type(&self, name: &str) -> Option<serde_json::Value> {
+        forge_modules::instance_types::InstanceType::find(name).map(|known| known.facts())
+    }
+
+    fn agent_digest(&self, _architecture: &str) -> Option<String> {
+        Some("0".repeat(64))
+    }
+}
+
 fn reference() -> Desired {
     let modules: Vec<ModuleSource<'_>> = forge_modules::MODULES
         .iter()
         .map(|module| ModuleSource { name: module.name, document: module.document, text: module.text })
         .collect();
+    let facts: Arc<dyn Facts> = Arc::new(Known);
     let request = Request {
         name: "reference.yaml",
         bytes: REFERENCE,
@@ -100,7 +115,8 @@ fn reference() -> Desired {
         target: None,
         modules: &modules,
         files: &|path| Err(format!("there is no {path}")),
-        kinds: &|_| forge_modules::aws::kinds(),
+        kinds: &|_, _| forge_modules::aws::kinds(),
+        facts: &facts,
     };
     let (_, expanded, findings) = expand(&request);
     expanded.unwrap_or_else(|| panic!("{findings:?}")).desired

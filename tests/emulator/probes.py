@@ -583,6 +583,13 @@ class ScalingGroups(Probes):
         self.until(None, self.members)
         self.until([], lambda: self.held("group", "instance"))
 
+    def test_a_speed_of_0_ends_a_round(self):
+        self.addCleanup(settings, speed=settings()["speed"])
+        settings(speed=0)
+        # A group looks after itself again and again: with no time in between, all of it at one request.
+        self.begin()
+        self.until(["InService"] * 2, self.members)
+
     def test_lack_of_capacity_is_an_activity(self):
         settings(capacity=[{"zone": "us-west-2a", "instance_type": "m5.large", "available": 1}])
         self.begin()

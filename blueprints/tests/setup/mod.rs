@@ -2,14 +2,16 @@
 
 #![allow(dead_code)]
 
-use forge_blueprints::{Document, Expanded, ModuleSource, Override, Request, Sources, Target, expand};
+use forge_blueprints::{Document, Expanded, Facts, ModuleSource, Override, Request, Sources, Target, expand};
 use forge_engine::address::Deployment;
 use forge_engine::diag::{Diagnostic, Locate};
 use forge_engine::kind::{Effect, Kind, KindError, Kinds, Observed, OnIdentifier, Tags};
+use forge_modules::instance_types::InstanceType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub(crate) mod fuzzing;
 #[path = "../../../cli/src/render.rs"]
@@ -86,8 +88,27 @@ macro_rules! module {
     };
 }
 
+/// What the catalogue knows, and agents for two architectures.
+#[derive(Debug)]
+struct Known;
+
+impl Facts for Known {
+    fn instance_type(&self, name: &str) -> Option<Json> {
+        InstanceType::find(name).map(|known| known.facts())
+    }
+
+    fn agent_digest(&self, architecture: &str) -> Option<String> {
+        let digit = ["x86_64", "arm64"].iter().position(|known| *known == architecture)?;
+        Some(digit.to_string().repeat(64))
+    }
+}
+
+pub(crate) fn facts() -> Arc<dyn Facts> {
+    Arc::new(Known)
+}
+
 /// The modules that forge ships.
-pub(crate) const MODULES: [ModuleSource<'static>; 10] = [
+pub(crate) const MODULES: [ModuleSource<'static>; 11] = [
     module!("capacity-block"),
     module!("cpu-nodes"),
     module!("eks"),
@@ -96,6 +117,7 @@ pub(crate) const MODULES: [ModuleSource<'static>; 10] = [
     module!("node-pool"),
     module!("placement"),
     module!("s3"),
+    module!("startup"),
     module!("trainium-nodes"),
     module!("vpc"),
 ];
@@ -137,7 +159,8 @@ pub(crate) fn with_files(text: &str, files: &[(&str, &str)]) -> Outcome {
         target: Some("local"),
         modules: &MODULES,
         files: &read,
-        kinds: &kinds,
+        kinds: &|target, _| kinds(target),
+        facts: &facts(),
     })
 }
 
@@ -162,7 +185,8 @@ pub(crate) fn outcome(
         target,
         modules: &modules,
         files: &|path| Err(format!("there is no file {path}")),
-        kinds: &kinds,
+        kinds: &|target, _| kinds(target),
+        facts: &facts(),
     };
     outcome_of(&request)
 }
@@ -211,7 +235,8 @@ pub(crate) fn outcome_among(
         target,
         modules: &MODULES,
         files: &read,
-        kinds,
+        kinds: &|target, _| kinds(target),
+        facts: &facts(),
     })
 }
 

@@ -2,17 +2,19 @@ use super::Setting;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::planning::known_name;
-use crate::project::Current;
+use crate::project::{Current, target};
+use crate::targets::World;
 use crate::turn::TurnArgs;
 use crate::site::{Site, exit_of, runtime};
 use crate::view;
 use crate::view::plan::Shown;
 use forge_engine::address::Address;
-use forge_engine::forecast::forecast;
+use forge_engine::forecast::forecast_at;
 use forge_engine::observe::Observations;
 use forge_engine::plan::{DestroyOptions, plan_destroy};
 use forge_engine::state::State;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -56,8 +58,10 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
     for name in &arguments.modules {
         known_name(name, &seen_at.borrow(), "module")?;
     }
-    let (full, forecast) = (arguments.full, &forecast(&plan, &site.kinds));
-    view::plan::print(ui, &Shown { plan: &plan, notes: &[], refreshed: true, full, forecast });
+    let prices = runtime.block_on(World::of(target(&current.target)?, &current.account).prices(&site.kinds, &plan, false));
+    let (full, forecast) = (arguments.full, &forecast_at(&plan, &site.kinds, &*prices.tariff));
+    let prices = prices.source.as_deref();
+    view::plan::print(ui, &Shown { plan: &plan, notes: &[], refreshed: true, full, forecast, prices, preflight: None });
     if plan.has_changes() && !arguments.yes && !ui.confirm("Delete it?")? {
         ui.say("nothing was done");
         return Ok(Exit::Fixable);
@@ -70,7 +74,7 @@ pub(crate) fn run(arguments: Arguments, setting: &Setting) -> Result<Exit, Failu
         Current::forget(&setting.directory)?;
     }
     if !ui.json {
-        ui.tell(&view::outcome::text(&outcome, ui.talk_colours()));
+        ui.tell(&view::outcome::text(&outcome, &BTreeMap::new(), ui.talk_colours()));
         if let Some(left) = &outcome.left_behind {
             let left: Vec<_> = left.iter().map(|left| format!("{} ({} {})", left.address, left.kind, left.id)).collect();
             ui.data(format!("left_behind: [{}]", left.join(", ")));

@@ -51,6 +51,8 @@ commands! {
     Graph = graph,
     /// Show what `up` would do
     Plan = plan,
+    /// Show what a blueprint costs, by resource, hour and month
+    Cost = cost,
     /// Make the world as the blueprint says
     Up = up,
     /// Show what is up and how it is

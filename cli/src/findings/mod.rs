@@ -10,7 +10,7 @@ pub(crate) use github::github;
 pub(crate) use json::json;
 pub(crate) use sarif::sarif;
 
-use forge_engine::diag::{Diagnostic, Locate, Severity};
+use forge_engine::diag::{At, Diagnostic, Locate, Severity};
 use span::Span;
 
 /// One line for each finding, as compilers print them: `file:line:column: error[id]: what is wrong`.
@@ -21,6 +21,11 @@ pub(crate) fn plain(findings: &[Diagnostic], locate: &dyn Locate) -> String {
         format!("{place}{}[{}]: {summary}\n", level(finding.severity), finding.id)
     };
     findings.iter().map(line).collect()
+}
+
+/// A place as compilers write it: `file:line:column`; none when the text is not at hand.
+pub(crate) fn place(at: &At, locate: &dyn Locate) -> Option<String> {
+    Span::locate(at, locate).map(|span| span.to_string())
 }
 
 fn level(severity: Severity) -> &'static str {
@@ -46,7 +51,7 @@ fn said(finding: &Diagnostic, separator: &str) -> String {
 mod tests {
     use super::*;
     use forge_blueprints::Sources;
-    use forge_engine::diag::{At, Path};
+    use forge_engine::diag::Path;
 
     /// A document whose name, keys and values hold what each format must escape.
     fn sample() -> (Sources, Vec<Diagnostic>) {

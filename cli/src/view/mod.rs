@@ -4,6 +4,7 @@ mod alike;
 pub(crate) mod live;
 pub(crate) mod outcome;
 pub(crate) mod plan;
+mod preflight;
 pub(crate) mod progress;
 pub(crate) mod rehearsal;
 

@@ -6,19 +6,24 @@ use super::progress::done;
 use crate::ui::{Paint, Palette};
 use forge_engine::address::Address;
 use forge_engine::apply::Outcome;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// The most resources that a line names.
 const NAMES: usize = 8;
 
-/// The summary of a run; empty when everything was done.
-pub(crate) fn text(outcome: &Outcome, palette: Palette) -> String {
+/// The summary of a run; empty when everything was done. `places` says where modules stand in the blueprint, by name.
+pub(crate) fn text(outcome: &Outcome, places: &BTreeMap<String, String>, palette: Palette) -> String {
     let mut out = String::new();
     for cause in outcome.causes() {
         let first = cause.failed[0];
         let error = palette.paint(Paint::Bad, "error");
         let names = names(cause.failed.iter().map(|failure| &failure.address));
         let _ = writeln!(out, "{error}: {names} could not be {}", done(first.action));
+        let modules: BTreeSet<&str> = cause.failed.iter().map(|failure| failure.address.module()).collect();
+        for place in modules.iter().filter_map(|module| places.get(*module)).take(NAMES) {
+            let _ = writeln!(out, "  --> {place}");
+        }
         for because in cause.chain {
             let _ = writeln!(out, "  because: {because}");
         }
@@ -102,15 +107,16 @@ mod tests {
     #[test]
     fn failures_are_grouped_by_cause_plain_in_colour_and_as_json() {
         let outcome = outcome();
-        let coloured = text(&outcome, Palette::COLOURED).replace('\x1b', "␛");
+        let places = [("fleet".to_owned(), "blueprint.yaml:12:3".to_owned())].into();
+        let coloured = text(&outcome, &places, Palette::COLOURED).replace('\x1b', "␛");
         let mut short = outcome.clone();
         short.failed.drain(1..12);
         let json = serde_json::to_string_pretty(&short).unwrap();
-        insta::assert_snapshot!([text(&outcome, Palette::PLAIN), coloured, json].join("\n"));
+        insta::assert_snapshot!([text(&outcome, &places, Palette::PLAIN), coloured, json].join("\n"));
     }
 
     #[test]
     fn a_run_that_did_everything_says_nothing() {
-        assert_eq!(text(&Outcome::default(), Palette::PLAIN), "");
+        assert_eq!(text(&Outcome::default(), &BTreeMap::new(), Palette::PLAIN), "");
     }
 }

@@ -8,16 +8,17 @@ use forge_engine::plan::Counts;
 use forge_engine::simulate::Calls;
 use forge_engine::simulate::rehearsal::{Act, Rehearsal};
 use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
 
 /// Prints it; the plan has been shown.
-pub(crate) fn print(ui: Ui, rehearsal: &Rehearsal, weather: &str) {
+pub(crate) fn print(ui: Ui, rehearsal: &Rehearsal, places: &BTreeMap<String, String>, weather: &str) {
     if ui.json {
         return ui.document(&document(rehearsal, weather));
     }
     ui.data(format!("in a simulated cloud, in {weather} weather:"));
     timeline(ui, &rehearsal.up);
-    ui.text(&outcome::text(&rehearsal.up.outcome, ui.colours()));
-    summary(ui, rehearsal);
+    ui.text(&outcome::text(&rehearsal.up.outcome, places, ui.colours()));
+    summary(ui, rehearsal, places);
 }
 
 fn document(rehearsal: &Rehearsal, weather: &str) -> Json {
@@ -50,7 +51,7 @@ fn stamp(ms: u64) -> String {
     format!("{}:{:02}:{:02}.{tenths}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-fn summary(ui: Ui, rehearsal: &Rehearsal) {
+fn summary(ui: Ui, rehearsal: &Rehearsal, places: &BTreeMap<String, String>) {
     let Rehearsal { up, destroy, .. } = rehearsal;
     let critical = millis(rehearsal);
     let times = if critical == 0 {
@@ -67,7 +68,7 @@ fn summary(ui: Ui, rehearsal: &Rehearsal) {
         left => format!("again: {left} to do"),
     });
     ui.data(format!("destroy: {} in {}", changed(&destroy.outcome.done), stamp(destroy.took_ms)));
-    ui.text(&outcome::text(&destroy.outcome, ui.colours()));
+    ui.text(&outcome::text(&destroy.outcome, places, ui.colours()));
     ui.data(format!("left_behind: [{}]", rehearsal.left_behind.join(", ")));
     ui.say(if rehearsal.goes_well() {
         "all went well; nothing was touched"

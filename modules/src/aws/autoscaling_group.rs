@@ -331,7 +331,7 @@ mod tests {
         let (works, comes) = ((LifecycleState::InService, "Healthy"), (LifecycleState::Pending, "Healthy"));
         let broken = (LifecycleState::InService, "Unhealthy");
         assert_eq!(readiness(&group(0, &[])), Readiness::Ready);
-        assert_eq!(readiness(&group(1, &[works.clone()])), Readiness::Ready);
+        assert_eq!(readiness(&group(1, std::slice::from_ref(&works))), Readiness::Ready);
         let waiting = Readiness::Waiting("1 of 3 instances are in service".to_owned());
         assert_eq!(readiness(&group(3, &[works, comes, broken])), waiting);
     }

@@ -20,6 +20,9 @@ use std::io;
 use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 
+/// The IAM actions that its objects need; listing them needs `s3:ListBucket` as well.
+pub(super) const OBJECT_ACTIONS: &[&str] = &["s3:DeleteObject", "s3:GetObject", "s3:PutObject"];
+
 /// A bucket, or the part of one whose keys begin with a prefix.
 #[derive(Debug)]
 pub struct S3Bucket {

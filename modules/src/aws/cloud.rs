@@ -1,12 +1,14 @@
 //! AWS, as the kinds reach it: one client for each service, made when the first of them is needed.
 //!
-//! The SDK's own retries are off: the engine repeats calls, by class of error and within budgets, and one place must do it.
+//! The engine repeats calls, by class of error and within budgets; the SDK only does where that cannot do harm
+//! (its module is `repeat`).
 //! Regions, profiles, endpoints (`AWS_ENDPOINT_URL`, per service `AWS_ENDPOINT_URL_EKS`) and proxies are the SDK's affair.
 //!
 //! **Credentials.** They are read anew when they are about to expire, and when AWS says that they have ([`Cloud::renew`]):
 //! a run outlasts the hour of a session, and whoever renews it in another terminal must not have to begin again.
 
 use super::error::{Answer, is_expired};
+use super::repeat::{Repeatable, TRIES};
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::identity::IdentityCache;
 use aws_config::provider_config::ProviderConfig;
@@ -60,7 +62,11 @@ macro_rules! clients {
 
         impl Cloud {
             $(pub(super) async fn $name(&self) -> &$sdk::Client {
-                self.clients.$name.get_or_init(|| async { $sdk::Client::new(self.config().await) }).await
+                let make = || async {
+                    let config = $sdk::config::Builder::from(self.config().await).retry_classifier(Repeatable);
+                    $sdk::Client::from_conf(config.build())
+                };
+                self.clients.$name.get_or_init(make).await
             })*
         }
     };
@@ -72,11 +78,14 @@ clients! {
     eks: aws_sdk_eks,
     fsx: aws_sdk_fsx,
     iam: aws_sdk_iam,
-    pricing: aws_sdk_pricing,
     s3: aws_sdk_s3,
     quotas: aws_sdk_servicequotas,
     sts: aws_sdk_sts,
 }
+
+/// Where the price list is served; the prices are those of every region (AWS Billing User Guide, "Using the AWS Price List
+/// Query API").
+const PRICE_LIST: &str = "us-east-1";
 
 impl fmt::Debug for Cloud {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -129,7 +138,7 @@ impl Cloud {
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(CALL).build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
-            .retry_config(RetryConfig::disabled())
+            .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
             .timeout_config(timeouts)
             .identity_cache(IdentityCache::no_cache())
             .credentials_provider(self.credentials.clone());
@@ -168,6 +177,12 @@ impl Cloud {
         self.config().await.region().map(Region::as_ref).ok_or_else(|| {
             KindError::terminal("no AWS region is said").help("Write `aws: { region: us-west-2 }` in the blueprint.")
         })
+    }
+
+    /// The price list, which is not in every region. Asked rarely, so it is made anew each time.
+    pub(super) async fn pricing(&self) -> aws_sdk_pricing::Client {
+        let config = aws_sdk_pricing::config::Builder::from(self.config().await).region(Region::new(PRICE_LIST));
+        aws_sdk_pricing::Client::from_conf(config.build())
     }
 
     /// Who forge is to AWS; asked once.
@@ -215,10 +230,9 @@ impl Renewing {
         let Known { credentials, refused, profile, http } = &*self.0;
         let mut credentials = credentials.lock().await;
         let refused = refused.swap(false, Ordering::Relaxed);
-        if let Some(known) = credentials.as_ref().filter(|_| !refused) {
-            if known.expiry().is_none_or(|expiry| SystemTime::now() + EARLY < expiry) {
-                return Ok(known.clone());
-            }
+        let lasts = |known: &&Credentials| known.expiry().is_none_or(|expiry| SystemTime::now() + EARLY < expiry);
+        if let Some(known) = credentials.as_ref().filter(|_| !refused).filter(lasts) {
+            return Ok(known.clone());
         }
         let mut provider = ProviderConfig::default();
         if let Some(http) = http.get() {

@@ -310,7 +310,7 @@ impl Spec {
         let wanted = serde_json::to_value(self).unwrap_or_default();
         let differs = |field: &&str| there.get(*field).is_some_and(|there| *there != wanted[*field]);
         let config = ["min", "desired", "max", "labels", "taints", "max_unavailable", "auto_repair"];
-        (config.iter().any(|field| differs(field)), differs(&"launch_template_version"))
+        (config.iter().any(differs), differs(&"launch_template_version"))
     }
 
     /// Sizes, labels, taints, pace and repair. The SDK gives the call a token of its own: it is decided by what is there.
@@ -464,6 +464,10 @@ fn readiness(group: &Nodegroup) -> Readiness {
         Some(NodegroupStatus::Active) => Readiness::Ready,
         Some(NodegroupStatus::CreateFailed) => Readiness::Failed(told("EKS could not make the node group")),
         Some(NodegroupStatus::DeleteFailed) => Readiness::Failed(told("EKS could not delete the node group")),
+        // EKS goes on trying for most of an hour; whoever has listed another zone or another way of paying has nodes sooner.
+        Some(NodegroupStatus::Creating) if issues.iter().any(|issue| lacks_capacity(issue)) => {
+            Readiness::Failed(issues.join("; "))
+        }
         Some(NodegroupStatus::Creating) | None => Readiness::Waiting(told("nodes are being started")),
         Some(NodegroupStatus::Updating) => Readiness::Waiting(told("nodes are being changed")),
         Some(NodegroupStatus::Deleting) => Readiness::Waiting("nodes are being ended".to_owned()),

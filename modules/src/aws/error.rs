@@ -279,7 +279,7 @@ pub(super) fn classify(call: &str, code: &str, message: &str, status: Option<u16
 /// True of a text in which AWS says, long after a call, that there is no capacity: a node group and an auto-scaling group
 /// tell so in their health and in their activities, with the code of EC2 in the words.
 #[must_use]
-pub(super) fn lacks_capacity(told: &str) -> bool {
+pub fn lacks_capacity(told: &str) -> bool {
     CAPACITY.iter().filter(|code| **code != "Unsupported").any(|code| told.contains(code))
 }
 

@@ -132,7 +132,7 @@ impl Resource for Spec {
             .into_iter()
             .fold(call, |call, what| call.tag_specifications(born_with(what, tags, &own)));
         let call = match &self.launch_template {
-            Some(template) => self.from_template(call, template, shape),
+            Some(template) => self.by_template(call, template, shape),
             None => self.plain(cloud, call).await?,
         };
         let made = call.send().await.of(cloud, CALL)?.instances.unwrap_or_default().pop();
@@ -188,7 +188,7 @@ impl Spec {
         own
     }
 
-    fn from_template(
+    fn by_template(
         &self,
         call: RunInstancesFluentBuilder,
         id: &str,

@@ -7,6 +7,8 @@
 //! Effects follow the update calls of botocore 1.43.106. Names of AWS are unique within an account and region (of IAM and
 //! S3: beyond it), so a replacement under the same name deletes first.
 
+#![allow(clippy::large_futures, reason = "futures of the SDK are large, and the engine boxes those of kinds once")]
+
 use crate::planned::{PlanOnly, Planned};
 use forge_engine::kind::Kinds;
 use schemars::JsonSchema;
@@ -33,24 +35,33 @@ mod activity;
 pub mod bucket;
 mod capacity;
 mod cloud;
+mod describe_types;
 mod ec2;
 mod eks;
 mod error;
 mod fsx;
 mod fsx_sizes;
 mod iam;
+mod least_privilege;
 mod obstacles;
 mod policy;
+mod preflight;
 mod price;
+mod repeat;
 mod resource;
 mod s3_empty;
 mod s3_settings;
 mod security_rules;
 mod tags;
+mod tariff;
 mod template;
 
 pub use cloud::{Caller, Cloud};
+pub use error::lacks_capacity;
+pub use least_privilege::{POLICY_CHARACTERS, Wanted, policies};
+pub use preflight::{READS, preflight};
 pub use resource::{Live, Resource};
+pub use tariff::Tariff;
 
 macro_rules! kinds {
     ($($name:ident),* $(,)?) => {
@@ -81,6 +92,7 @@ macro_rules! kinds {
 }
 
 kinds![
+    agent_package,
     autoscaling_group,
     capacity_block,
     capacity_reservation,

@@ -96,7 +96,7 @@ mod tests {
         let services = set(&["ec2.amazonaws.com", "pods.eks.amazonaws.com"]);
         assert_eq!(trusted(&trusting(&services)), services);
         let one = Statement { actions: set(&["s3:GetObject", "s3:PutObject"]), resources: set(&["arn:aws:s3:::b/*"]) };
-        assert_eq!(allowed(&allowing(&[one.clone()])), [one]);
+        assert_eq!(allowed(&allowing(std::slice::from_ref(&one))), [one]);
     }
 
     #[test]

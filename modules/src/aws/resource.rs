@@ -42,6 +42,11 @@ pub trait Resource: Planned {
         ids: &[String],
     ) -> impl Future<Output = Result<Vec<Option<Observed>>, KindError>> + Send;
 
+    /// [`Kind::identity`].
+    fn identity(&self) -> Option<String> {
+        None
+    }
+
     /// [`Kind::create`].
     fn create(
         &self,
@@ -106,6 +111,10 @@ impl<S: Resource> Kind for Live<S> {
 
     fn hourly(&self, spec: &S) -> Option<Hourly> {
         spec.hourly(self.region.as_deref())
+    }
+
+    fn identity(&self, spec: &S) -> Option<String> {
+        Resource::identity(spec)
     }
 
     async fn read(&self, id: &str) -> Result<Option<Observed>, KindError> {

@@ -263,7 +263,7 @@ fn routes(table: &RouteTable) -> impl Iterator<Item = (Destination, Via)> {
         let own = !matches!(route.origin(), Some(RouteOrigin::CreateRoute) | None);
         let local = route.gateway_id() == Some("local");
         let endpoint = route.gateway_id().is_some_and(|gateway| gateway.starts_with("vpce-"));
-        !own && !local && !(endpoint && route.destination_prefix_list_id().is_some())
+        !(own || local || endpoint && route.destination_prefix_list_id().is_some())
     });
     routes.filter_map(|route| Some((destination(route)?, via(route))))
 }

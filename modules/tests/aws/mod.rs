@@ -24,7 +24,7 @@ pub(crate) struct Emulator {
     process: Child,
     /// It ends when this is closed, however the test ends.
     _stdin: Option<ChildStdin>,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Emulator {

@@ -26,8 +26,9 @@ def after(seconds, what, *arguments):
 
 
 def run():
-    """Does what is due."""
-    while _events and _events[0][0] <= time.monotonic():
+    """Does what is due. What that makes due itself waits for the next request: with a `speed` of 0 it would never end."""
+    until = time.monotonic()
+    while _events and _events[0][0] <= until:
         _, _, what, arguments = heapq.heappop(_events)
         what(*arguments)
 

@@ -138,6 +138,15 @@ impl Emulator {
         self.address
     }
 
+    /// Its process.
+    ///
+    /// # Panics
+    /// When its number is none, which no system has.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a process id")
+    }
+
     /// Every resource that it holds, but for those of a fresh account, in order.
     ///
     /// # Panics

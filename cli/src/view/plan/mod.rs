@@ -7,11 +7,14 @@ mod fold;
 mod json;
 mod step;
 
+use super::alike;
 use super::live::clock;
 use crate::ui::{JSON_VERSION, Paint, Palette, Ui};
+use crate::view::preflight;
 use fold::{Row, fold};
-use forge_engine::forecast::Forecast;
+use forge_engine::forecast::{Cost, Forecast};
 use forge_engine::plan::{Action, Plan, Purpose, Step};
+use forge_modules::preflight::Report;
 use serde_json::{Value as Json, json};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -21,6 +24,9 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// The most resources of a critical path that are named.
 const LONGEST_PATH: usize = 6;
+
+/// The most resources that are named whose price is not known.
+const UNKNOWN_NAMES: usize = 5;
 
 /// A plan and how it is to be shown.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +40,18 @@ pub(crate) struct Shown<'a> {
     pub(crate) full: bool,
     /// What it will take and cost.
     pub(crate) forecast: &'a Forecast,
+    /// Where the prices are from.
+    pub(crate) prices: Option<&'a str>,
+    /// What the target says of it.
+    pub(crate) preflight: Option<&'a Report>,
+}
+
+/// Months have as many hours as AWS bills them with.
+const HOURS_PER_MONTH: f64 = 730.0;
+
+/// US dollars a month, of so many an hour.
+pub(crate) fn by_month(usd_per_hour: f64) -> f64 {
+    usd_per_hour * HOURS_PER_MONTH
 }
 
 /// Tells people what modules want said; as data it goes with the plan.
@@ -52,13 +70,24 @@ pub(crate) fn print(ui: Ui, shown: &Shown<'_>) {
 
 /// The plan as one document of data.
 fn document(shown: &Shown<'_>) -> Json {
-    json!({
+    let forecast = shown.forecast;
+    let mut document = json!({
         "v": JSON_VERSION, "plan": json::plan(shown.plan), "refreshed": shown.refreshed, "notes": shown.notes,
         "forecast": {
-            "seconds": shown.forecast.seconds, "critical_path": shown.forecast.critical_path,
-            "before": shown.forecast.before, "after": shown.forecast.after, "difference": shown.forecast.difference,
+            "seconds": forecast.seconds, "critical_path": forecast.critical_path, "before": cost(&forecast.before),
+            "after": cost(&forecast.after), "difference": cost(&forecast.difference), "unknown": forecast.unknown,
+            "prices": shown.prices,
         },
-    })
+    });
+    if let Some(report) = shown.preflight {
+        document["preflight"] = json!(report);
+    }
+    document
+}
+
+fn cost(cost: &Cost) -> Json {
+    let (hour, month) = (cost.usd_per_hour, by_month(cost.usd_per_hour));
+    json!({"usd_per_hour": hour, "usd_per_month": month, "unknown": cost.unknown})
 }
 
 /// The plan for people.
@@ -68,6 +97,7 @@ fn text(shown: &Shown<'_>, palette: Palette) -> String {
     let mut line = |text: String| {
         let _ = writeln!(out, "{text}");
     };
+    shown.preflight.iter().flat_map(|report| preflight::lines(report, shown.full, palette)).for_each(&mut line);
     if !shown.refreshed {
         line("the world was not asked what is there: this trusts what was recorded".to_owned());
     }
@@ -90,7 +120,7 @@ fn text(shown: &Shown<'_>, palette: Palette) -> String {
         line(format!("  {} left out: this is a plan for a part", resources(plan.left_out.len())));
     }
     line(palette.paint(Paint::Strong, count(plan)));
-    forecast(shown.forecast).into_iter().for_each(&mut line);
+    forecast(shown.forecast, shown.prices).into_iter().for_each(&mut line);
     out
 }
 
@@ -133,7 +163,7 @@ fn kept(plan: &Plan) -> Vec<String> {
 }
 
 /// How long it takes and what it costs, where that is worth a line.
-fn forecast(forecast: &Forecast) -> Vec<String> {
+fn forecast(forecast: &Forecast, prices: Option<&str>) -> Vec<String> {
     let mut lines = Vec::new();
     let duration = Duration::from_secs(forecast.seconds);
     if duration >= SOON {
@@ -151,14 +181,29 @@ fn forecast(forecast: &Forecast) -> Vec<String> {
     }
     let (before, after) = (forecast.before.usd_per_hour, forecast.after.usd_per_hour);
     if before != 0.0 || after != 0.0 {
-        let unknown = match forecast.after.unknown {
-            0 => String::new(),
-            1 => "; the price of 1 resource is not known".to_owned(),
-            n => format!("; the prices of {n} resources are not known"),
-        };
-        lines.push(format!("costs ${before:.2} an hour now and ${after:.2} then{unknown}"));
+        let month = by_month(after);
+        lines.push(format!(
+            "costs ${before:.2} an hour now and ${after:.2} then, ${month:.2} a month{}",
+            unknown(forecast)
+        ));
+        lines.extend(prices.map(|prices| format!("  by {prices}")));
     }
     lines
+}
+
+/// What the sum leaves out.
+fn unknown(forecast: &Forecast) -> String {
+    let addresses: Vec<&str> = forecast.unknown.iter().map(|address| address.as_str()).collect();
+    let mut names = alike::names(&addresses);
+    let more = names.len().saturating_sub(UNKNOWN_NAMES);
+    names.truncate(UNKNOWN_NAMES);
+    let names = names.join(", ");
+    let names = if more == 0 { names } else { format!("{names} and {more} more") };
+    match forecast.after.unknown {
+        0 => String::new(),
+        1 => format!("; the price of 1 resource is not known: {names}"),
+        n => format!("; the prices of {n} resources are not known: {names}"),
+    }
 }
 
 fn resources(n: usize) -> String {

@@ -4,6 +4,7 @@ use forge_engine::forecast::{Cost, Leg};
 use forge_engine::plan::{Change, Drift, Gone, Kept, Means, SCHEMA};
 use forge_engine::state::Call;
 use forge_engine::value::{Output, Value};
+use forge_modules::preflight::{Finding, Identity, Verdict};
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -97,11 +98,17 @@ fn destroy() -> Plan {
 }
 
 const FREE: Cost = Cost { usd_per_hour: 0.0, unknown: 0 };
-static NOTHING: Forecast =
-    Forecast { seconds: 0, critical_path: Vec::new(), before: FREE, after: FREE, difference: FREE };
+static NOTHING: Forecast = Forecast {
+    seconds: 0,
+    critical_path: Vec::new(),
+    before: FREE,
+    after: FREE,
+    difference: FREE,
+    unknown: Vec::new(),
+};
 
 fn shown(plan: &Plan) -> Shown<'_> {
-    Shown { plan, notes: &[], refreshed: true, full: false, forecast: &NOTHING }
+    Shown { plan, notes: &[], refreshed: true, full: false, forecast: &NOTHING, prices: None, preflight: None }
 }
 
 #[test]
@@ -110,16 +117,19 @@ fn what_is_worth_a_forecast_has_one() {
     let of = |seconds, legs: usize, before, after, unknown| {
         let cost = |usd_per_hour| Cost { usd_per_hour, unknown };
         let (before, after, critical_path) = (cost(before), cost(after), (0..legs).map(leg).collect());
-        forecast(&Forecast { seconds, critical_path, before, after, difference: FREE })
+        let unknown = (0..unknown).map(|n| Address::new(format!("u{n}.x"))).collect();
+        forecast(&Forecast { seconds, critical_path, before, after, difference: FREE, unknown }, Some("a list"))
     };
     assert_eq!(of(9, 2, 0.0, 0.0, 3), Vec::<String>::new());
     assert_eq!(of(725, 2, 0.0, 0.0, 0), ["takes about 12m 05s: a0 -> a1"]);
     assert_eq!(of(10, 9, 0.0, 0.0, 0), ["takes about 10s: a0 -> … -> a8"]);
-    assert_eq!(of(0, 0, 0.0, 98.32, 0), ["costs $0.00 an hour now and $98.32 then"]);
-    let one = ["costs $0.00 an hour now and $98.32 then; the price of 1 resource is not known"];
-    assert_eq!(of(0, 0, 0.0, 98.32, 1), one);
-    let some = ["costs $98.32 an hour now and $0.00 then; the prices of 7 resources are not known"];
-    assert_eq!(of(0, 0, 98.32, 0.0, 7), some);
+    let sum = "costs $0.00 an hour now and $98.32 then, $71773.60 a month";
+    assert_eq!(of(0, 0, 0.0, 98.32, 0), [sum, "  by a list"]);
+    let one = format!("{sum}; the price of 1 resource is not known: u0.x");
+    assert_eq!(of(0, 0, 0.0, 98.32, 1), [one.as_str(), "  by a list"]);
+    let some = "costs $98.32 an hour now and $0.00 then, $0.00 a month; the prices of 7 resources are not known: \
+        u0.x, u1.x, u2.x, u3.x, u4.x and 2 more";
+    assert_eq!(of(0, 0, 98.32, 0.0, 7), [some, "  by a list"]);
 }
 
 #[test]
@@ -166,4 +176,48 @@ fn a_destroy_plain_in_colour_and_as_json() {
 fn with_nothing_to_do_and_nobody_asked() {
     let nothing = plan(Purpose::Up, vec![step("network.vpc", "aws.vpc", Action::NoOp)]);
     insta::assert_snapshot!(text(&Shown { refreshed: false, ..shown(&nothing) }, Palette::PLAIN));
+}
+
+fn report() -> Report {
+    let finding = |check, verdict, what: &str| Finding::new(check, verdict, what);
+    let quota = finding("vcpus", Verdict::Refused, "the quota \"Running On-Demand P instances\" (L-417A185B) is too small: 0 vCPUs, 0 in use or reserved, 192 to come")
+        .why("gpus.pool.group[0]: 2 x p4d.24xlarge of 96 vCPUs")
+        .help("Ask for 192 in us-west-2, or ask for fewer nodes.")
+        .at(&Address::new("gpus.pool.group[0]"));
+    let offered = finding("offering", Verdict::Warning, "g6.xlarge is not offered in us-west-2d, only in us-west-2a")
+        .help("Nodes will all stand in the zones that have it.");
+    let denied = "ec2:DescribeVpcs: not authorized (UnauthorizedOperation)";
+    let unknown = |what: &str| finding("quotas", Verdict::Unknown, what).why(denied);
+    let findings = vec![
+        finding("zones", Verdict::Fine, "us-west-2a, us-west-2b: there, and usable"),
+        unknown("how many of \"VPCs per Region\" there are could not be asked"),
+        unknown("how many of \"Internet gateways per Region\" there are could not be asked"),
+        finding("catalogue", Verdict::Fine, "p4d.24xlarge: as forge knows them"),
+        offered,
+        quota,
+    ];
+    let who = Identity {
+        account: "123456789012".to_owned(),
+        name: "arn:aws:sts::123456789012:assumed-role/train/ada".to_owned(),
+        region: "us-west-2".to_owned(),
+    };
+    Report::new(Some(who), findings)
+}
+
+#[test]
+fn what_the_target_says_stands_above_the_plan_plain_in_colour_whole_and_as_json() {
+    let (nothing, report) = (plan(Purpose::Up, vec![step("network.vpc", "aws.vpc", Action::NoOp)]), report());
+    let shown = Shown { preflight: Some(&report), ..shown(&nothing) };
+    let coloured = text(&shown, Palette::COLOURED).replace('\x1b', "␛");
+    let full = text(&Shown { full: true, ..shown }, Palette::PLAIN);
+    let json = serde_json::to_string_pretty(&document(&shown)["preflight"]).unwrap();
+    insta::assert_snapshot!([text(&shown, Palette::PLAIN), coloured, full, json].join("\n"));
+}
+
+#[test]
+fn a_target_that_says_nothing_takes_no_lines() {
+    let nothing = plan(Purpose::Up, vec![step("network.vpc", "aws.vpc", Action::NoOp)]);
+    let silent = Report::default();
+    let with = text(&Shown { preflight: Some(&silent), ..shown(&nothing) }, Palette::PLAIN);
+    assert_eq!(with, text(&shown(&nothing), Palette::PLAIN));
 }

@@ -1,5 +1,5 @@
-//! How plan, apply and destroy grow with the number of resources, on a simulated cloud. `cargo bench -p forge-engine
-//! --features simulate`; nothing is judged here.
+//! How plan, apply and destroy grow with the number of resources, on a simulated cloud. `cargo bench -p forge-tests
+//! --bench scale`; nothing is judged here.
 //!
 //! A plan without changes is measured in a process that does nothing else: it puts the world there, forgets its peak of
 //! memory, and then loads the journal, looks and plans. Its parts are given as time on a processor, so that they mean the
@@ -10,13 +10,6 @@
 //! subnets and five security groups each.
 
 #![allow(clippy::print_stdout, reason = "figures are what it is for")]
-
-#[allow(dead_code, missing_docs, unreachable_pub)]
-#[path = "../../modules/src/aws/mod.rs"]
-mod aws;
-#[allow(dead_code, missing_docs, unreachable_pub)]
-#[path = "../../modules/src/planned.rs"]
-mod planned;
 
 use forge_engine::address::{Address, Deployment, OperationId};
 use forge_engine::apply::{Cancel, Limits, Outcome, Run, apply};
@@ -30,6 +23,7 @@ use forge_engine::resource::{Desired, Resource};
 use forge_engine::simulate::{Cloud, Rate, Weather};
 use forge_engine::state::{Entry, Record, State};
 use forge_engine::value::{Output, Value};
+use forge_modules::aws;
 use jiff::Timestamp;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
