@@ -315,6 +315,8 @@ impl Executor<'_> {
 }
 
 #[cfg(test)]
+mod change_tests;
+#[cfg(test)]
 mod recovery_tests;
 #[cfg(test)]
 mod tests;

@@ -131,6 +131,12 @@ pub enum ErrorClass {
     Transient,
     /// Something that exists is not visible there yet: try again.
     NotYetVisible,
+    /// What is to be changed is busy with an earlier change, of ours or of somebody else, and takes one at a time. It is
+    /// waited for by reading it until it is not [`Readiness::Waiting`] any more, and then the call is made again, within
+    /// [`Kind::READY_DEADLINE`] in all. An update that is made in several steps may say so after each: called again, it goes
+    /// on with the next. A deletion may only say so when it has not begun. In a creation it speaks of another thing, which
+    /// the engine cannot read: then the call is merely made again, now and then.
+    Busy,
     /// No capacity: another placement may have some.
     Capacity,
     /// It will fail the same way again.
@@ -206,7 +212,10 @@ pub trait Kind: Send + Sync + 'static {
     /// What it takes to change `field` (top-level name) from `before` to `after`.
     fn effect(&self, field: &str, before: &Self::Spec, after: &Self::Spec) -> Effect;
 
-    /// The identifier that a resource with this specification has, for [`Recovery::Identity`].
+    /// The identifier that a resource with this specification has, where it follows from that (a bucket's name). With
+    /// [`Recovery::Identity`] there must be one. With [`Recovery::Token`] there may be: then what a creation that was cut off
+    /// has made is also read by it, and is ours when it carries the operation's tags; so it is found at once although
+    /// lists do not show it yet.
     fn identity(&self, _spec: &Self::Spec) -> Option<String> {
         None
     }

@@ -71,7 +71,8 @@ pub struct Observations {
     /// By identifier: what was not found by its tags, and what has none. What is recorded and neither here nor found
     /// counts as unchanged.
     pub looks: Vec<Look>,
-    /// The identifiers of what creations that were cut off have made, where a kind derives them from the specification.
+    /// The identifiers of what creations that were cut off have made, where a kind derives them from the specification. What
+    /// has tags carries those of the operation.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub identities: BTreeMap<OperationId, String>,
     /// Creations that were cut off, whose result has not shown, and may yet: nobody has waited for it.
@@ -259,7 +260,7 @@ impl Task<'_> {
         let listed: BTreeSet<&str> = found.iter().map(|found| found.observed.id.as_str()).collect();
         let mut identities = BTreeMap::new();
         for (pending, _) in &self.created {
-            let spec = pending.begin.spec.as_ref().filter(|_| self.kind.recovery() == Recovery::Identity);
+            let spec = pending.begin.spec.as_ref().filter(|_| self.kind.recovery() != Recovery::Tags);
             if let Some(id) = spec.and_then(|spec| self.kind.identity(spec)) {
                 identities.insert(pending.begin.operation.clone(), id);
             }
@@ -267,9 +268,15 @@ impl Task<'_> {
         let looks = asker.read_all(self.kind.as_ref(), self.wanted(&listed, &identities)).await?;
         let mut open = BTreeSet::new();
         if !self.created.is_empty() {
-            let shown = looks.iter().filter(|look| look.observed.is_some()).map(|look| look.id.as_str());
-            let shown: BTreeSet<&str> = shown.chain(listed.iter().copied()).collect();
-            identities.retain(|_, id| shown.contains(id.as_str()));
+            let seen: BTreeMap<&str, &Observed> =
+                looks.iter().filter_map(|look| Some((look.id.as_str(), look.observed.as_ref()?))).collect();
+            let shown: BTreeSet<&str> = seen.keys().copied().chain(listed.iter().copied()).collect();
+            // What has tags says itself who has made it. Somebody else's may well have the name that was meant for ours.
+            let has_tags = self.kind.recovery() != Recovery::Identity;
+            identities.retain(|operation, id| match has_tags {
+                true => seen.get(id.as_str()).is_some_and(|observed| made_by(observed, operation)),
+                false => shown.contains(id.as_str()),
+            });
             let by_tags: BTreeSet<&OperationId> =
                 found.iter().filter_map(|found| Some(&found.observed.tags.as_ref()?.operation)).collect();
             for (pending, waits) in &self.created {
@@ -313,9 +320,13 @@ impl Task<'_> {
             wanted.extend(pending.begin.id.clone().map(|id| Wanted { id, patience, until_gone: true }));
         }
         for (pending, waits) in &self.created {
-            let id = pending.identified.as_ref().or_else(|| identities.get(&pending.begin.operation));
+            let derived = identities.get(&pending.begin.operation);
+            let id = pending.identified.as_ref().or(derived);
             if let Some(id) = id.filter(|id| !listed.contains(id.as_str())) {
-                wanted.push(Wanted { id: id.clone(), patience: self.patience(pending, *waits), until_gone: false });
+                // For what has tags the list has waited already.
+                let waited = pending.identified.is_none() && self.kind.recovery() != Recovery::Identity;
+                let patience = if waited { Duration::ZERO } else { self.patience(pending, *waits) };
+                wanted.push(Wanted { id: id.clone(), patience, until_gone: false });
             }
         }
         wanted

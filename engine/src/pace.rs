@@ -5,6 +5,7 @@
 
 use crate::kind::{ErrorClass, KindError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Pauses that double up to a cap, within a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,12 +66,17 @@ impl Retries {
     fn of(&self, class: ErrorClass) -> Option<&Pace> {
         match class {
             ErrorClass::Throttled => Some(&self.throttled),
-            ErrorClass::Transient => Some(&self.transient),
+            // What only looks is never told to wait for a change; whoever says so all the same is asked again for a while.
+            ErrorClass::Transient | ErrorClass::Busy => Some(&self.transient),
             ErrorClass::NotYetVisible => Some(&self.not_yet_visible),
             ErrorClass::Capacity | ErrorClass::Terminal => None,
         }
     }
 }
+
+/// For calling again what was refused because of an earlier change, of which nothing can be seen: a provider may call
+/// something ready a moment before it takes a change again. The time for which an earlier change may last bounds it.
+pub const BUSY: Pace = Pace { first: Duration::from_secs(1), cap: Duration::from_secs(15), budget: Duration::MAX };
 
 /// For looking again whether something shows that the provider may hide yet. The first looks are close together because
 /// most things show at once, the later ones apart because clouds count calls. The window bounds it.
@@ -123,11 +129,24 @@ pub(crate) struct Tries {
     pub(crate) failures: u32,
     /// By class: how often it failed, and how long it was waited for.
     spent: [(u32, Duration); 3],
+    /// How often it was refused because of an earlier change, and since when.
+    busy: Option<(u32, Instant)>,
 }
 
 impl Tries {
     pub(crate) fn new(retries: Retries) -> Self {
-        Self { retries, failures: 0, spent: Default::default() }
+        Self { retries, failures: 0, spent: Default::default(), busy: None }
+    }
+
+    /// After a call that was refused because of an earlier change, which takes `deadline` at most: how long to pause before
+    /// the first look, and how long there is for all of them. None when it is over.
+    pub(crate) fn busy(&mut self, deadline: Duration) -> Option<(Duration, Duration)> {
+        self.failures += 1;
+        let (failures, since) = self.busy.get_or_insert_with(|| (0, Instant::now()));
+        let left = deadline.saturating_sub(since.elapsed());
+        let pause = BUSY.pause(*failures).min(left);
+        *failures += 1;
+        (!left.is_zero()).then_some((pause, left))
     }
 
     /// How long to pause before the next try; none when there must be no other.
@@ -136,7 +155,7 @@ impl Tries {
         let pace = self.retries.of(error.class)?;
         let (failures, spent) = &mut self.spent[match error.class {
             ErrorClass::Throttled => 0,
-            ErrorClass::Transient => 1,
+            ErrorClass::Transient | ErrorClass::Busy => 1,
             _ => 2,
         }];
         let pause = pace.pause(*failures);

@@ -26,6 +26,8 @@ pub(crate) enum Sabotage {
     ForgetsTheOldHalf,
     /// What a creation that stopped part-way has made is taken for all of it.
     TakesPartForWhole,
+    /// An update that returned is taken for done.
+    TrustsUpdates,
 }
 
 #[cfg(test)]

@@ -59,6 +59,8 @@ pub(crate) trait Flavor: Send + Sync + 'static {
     const LOOKS_UNTIL_READY: u32 = 0;
     const RECOVERY: Recovery = Recovery::Tags;
     const READ_BATCH: usize = 1;
+    /// Whether it is named by its zone: then reads show it at once, and only lists hide it.
+    const NAMED: bool = false;
 }
 
 pub(crate) struct Net;
@@ -102,6 +104,16 @@ impl Flavor for Entry {
     const READ_BATCH: usize = 10;
 }
 
+/// Named by its zone, takes a client token, and holds data; lists show it late.
+pub(crate) struct Bucket;
+impl Flavor for Bucket {
+    const NAME: &'static str = "sim.bucket";
+    const HOLDS_DATA: bool = true;
+    const HIDDEN: Duration = Duration::from_secs(40);
+    const RECOVERY: Recovery = Recovery::Token;
+    const NAMED: bool = true;
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Object {
     pub(crate) kind: &'static str,
@@ -127,6 +139,14 @@ pub(crate) struct Inner {
     pub(crate) lost_replies: usize,
     /// The errors of the next creations that stop when there is an identifier: what they make has no size yet.
     pub(crate) part_way: Vec<ErrorClass>,
+    /// How many of the next updates are taken back by the time that they return.
+    pub(crate) taken_back: usize,
+    /// What the next reads still show, and how many of them.
+    pub(crate) stale: Option<(usize, Spec)>,
+    /// How many reads after the next update still show what was there before.
+    pub(crate) shows_late: usize,
+    /// Until when everything that changes anything is refused, because of an earlier change.
+    pub(crate) busy_until: Option<Instant>,
     /// How many points remain until everything stops.
     pub(crate) crash_in: Option<usize>,
 }
@@ -164,6 +184,15 @@ impl World {
         *inner.calls.entry(name).or_default() += 1;
         match inner.faults.iter().position(|(call, _)| *call == name) {
             Some(position) => Err(failure(inner.faults.remove(position).1, "injected")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Inner {
+    fn not_busy(&self) -> Result<(), KindError> {
+        match self.busy_until.filter(|until| *until > Instant::now()) {
+            Some(_) => Err(failure(ErrorClass::Busy, "an earlier change is on its way")),
             None => Ok(()),
         }
     }
@@ -211,8 +240,12 @@ impl<F: Flavor> Kind for Sim<F> {
     const VISIBILITY: Duration = F::HIDDEN;
     const RECOVERY: Recovery = F::RECOVERY;
     const READ_BATCH: usize = F::READ_BATCH;
+    const READY_DEADLINE: Duration = Duration::from_secs(1800);
 
     fn identity(&self, spec: &Spec) -> Option<String> {
+        if F::NAMED {
+            return Some(format!("{}-{}", F::NAME, spec.zone));
+        }
         let within = spec.parents.first().filter(|_| F::RECOVERY == Recovery::Identity)?;
         Some(format!("{within}/{}", F::NAME))
     }
@@ -237,11 +270,21 @@ impl<F: Flavor> Kind for Sim<F> {
     async fn read(&self, id: &str) -> Result<Option<Observed>, KindError> {
         self.0.call("read")?;
         let mut inner = self.0.lock();
-        let Some(object) = inner.objects.get_mut(id).filter(|object| object.seen_from <= Instant::now()) else {
+        let is_seen = |object: &&mut Object| F::NAMED || object.seen_from <= Instant::now();
+        let Some(object) = inner.objects.get_mut(id).filter(is_seen) else {
             return Ok(None);
         };
         object.looks_until_ready = object.looks_until_ready.saturating_sub(1);
-        Ok(Some(Self::observed(id, object)))
+        let mut object = object.clone();
+        if let Some((reads, old)) = inner.stale.take().filter(|(reads, _)| *reads > 0) {
+            object.spec = old.clone();
+            inner.stale = Some((reads - 1, old));
+        }
+        let mut observed = Self::observed(id, &object);
+        if inner.busy_until.is_some_and(|until| until > Instant::now()) {
+            observed.readiness = Readiness::Waiting("an earlier change".to_owned());
+        }
+        Ok(Some(observed))
     }
 
     async fn create(&self, spec: &Spec, tags: &Tags, on_identifier: OnIdentifier<'_>) -> Result<Observed, KindError> {
@@ -258,6 +301,9 @@ impl<F: Flavor> Kind for Sim<F> {
             let first = inner.objects.iter().find(|(_, object)| object.tags.operation == tags.operation);
             let first = first.filter(|_| again).map(|(id, _)| id.clone());
             inner.made += u64::from(first.is_none());
+            if F::NAMED && first.is_none() && inner.objects.contains_key(&self.identity(spec).unwrap_or_default()) {
+                return Err(failure(ErrorClass::Terminal, "its name is taken"));
+            }
             let id = first.or_else(|| self.identity(spec)).unwrap_or_else(|| format!("{}-{}", F::NAME, inner.made));
             let object = Object {
                 kind: F::NAME,
@@ -292,11 +338,19 @@ impl<F: Flavor> Kind for Sim<F> {
         let observed = {
             let mut inner = self.0.lock();
             Self::check_parents(&inner, after)?;
+            inner.not_busy()?;
+            let (taken_back, shows_late) = (inner.taken_back > 0, std::mem::take(&mut inner.shows_late));
+            inner.taken_back = inner.taken_back.saturating_sub(1);
             let gone = || failure(ErrorClass::Terminal, "there is nothing to update");
             let object = inner.objects.get_mut(id).ok_or_else(gone)?;
-            object.spec = after.clone();
+            let old = object.clone();
             object.tags = tags.clone();
-            Self::observed(id, object)
+            if !taken_back {
+                object.spec = after.clone();
+            }
+            let observed = Self::observed(id, if shows_late > 0 { &old } else { object });
+            inner.stale = (shows_late > 0).then_some((shows_late, old.spec));
+            observed
         };
         self.0.point().await;
         Ok(observed)
@@ -307,6 +361,7 @@ impl<F: Flavor> Kind for Sim<F> {
         self.0.call("delete")?;
         {
             let mut inner = self.0.lock();
+            inner.not_busy()?;
             let stands_on_it = |object: &&Object| object.firm && object.spec.parents.iter().any(|parent| parent == id);
             if let Some(child) = inner.objects.values().find(stands_on_it) {
                 let message = format!("{} still stands on {id}", child.tags.address);
@@ -356,7 +411,8 @@ impl Site {
             .with(Sim::<Slot>(world.clone(), PhantomData))
             .with(Sim::<Disk>(world.clone(), PhantomData))
             .with(Sim::<Gate>(world.clone(), PhantomData))
-            .with(Sim::<Entry>(world.clone(), PhantomData));
+            .with(Sim::<Entry>(world.clone(), PhantomData))
+            .with(Sim::<Bucket>(world.clone(), PhantomData));
         Self {
             world,
             kinds,

@@ -155,7 +155,8 @@ pub enum Entry {
         /// Operations that are thereby over.
         settles: Vec<OperationId>,
     },
-    /// A recorded resource goes by another address; no call was needed. Its tags follow with its next update.
+    /// A recorded resource goes by another address; no call was needed. What stands on it stands there from now on, and its
+    /// tags follow with its next update.
     Moved {
         /// Where its record stood.
         from: Address,
@@ -243,6 +244,7 @@ impl State {
             Entry::Moved { from, to, kind, id } => {
                 let there = self.records.remove(&from).filter(|record| record.kind == kind && record.id == id);
                 let record = there.ok_or_else(|| format!("{kind} {id} moves from {from}, where it is not"))?;
+                self.follow(&from, &to);
                 self.record(to, record, serial, at);
             }
             Entry::Forgotten { address, kind, id, settles } => {
@@ -294,6 +296,18 @@ impl State {
                 if !same && !broken(Sabotage::ForgetsTheOldHalf) {
                     self.superseded.push(Superseded { address: taken.key().clone(), record: old });
                 }
+            }
+        }
+    }
+
+    /// What was written down as standing on `from` stands on `to`: the order of deletions comes from it.
+    fn follow(&mut self, from: &Address, to: &Address) {
+        let superseded = self.superseded.iter_mut().map(|old| &mut old.record);
+        let recorded = self.records.values_mut().chain(superseded).map(|record| &mut record.dependencies);
+        let begun = self.pending.values_mut().map(|pending| &mut pending.begin.dependencies);
+        for dependencies in recorded.chain(begun) {
+            if dependencies.remove(from) {
+                dependencies.insert(to.clone());
             }
         }
     }
@@ -387,6 +401,31 @@ mod tests {
         assert_eq!((state.records[&Address::new("b")].serial, state.superseded.len()), (3, 0));
         let refused = fold(&[&made[..], &[moved("i-2")]].concat()).unwrap_err();
         assert_eq!(refused, "test.thing i-2 moves from a, where it is not");
+    }
+
+    #[test]
+    fn what_stood_on_what_has_moved_stands_on_it_still() {
+        let on_it = || {
+            let mut begun = begin("2", Call::Create, None);
+            if let Entry::Begin(begin) = &mut begun {
+                begin.address = Address::new("above");
+                begin.dependencies = BTreeSet::from([Address::new("a"), Address::new("c")]);
+            }
+            begun
+        };
+        let standing = Record { dependencies: BTreeSet::from([Address::new("a")]), ..*record("i-2") };
+        let moved = Entry::Moved {
+            from: Address::new("a"),
+            to: Address::new("b"),
+            kind: "test.thing".into(),
+            id: "i-1".into(),
+        };
+        let made = [begin("1", Call::Create, None), end("1", Some(record("i-1"))), on_it()];
+        let begun = fold(&[&made[..], std::slice::from_ref(&moved)].concat()).unwrap();
+        let below: Vec<_> = begun.pending[&OperationId("2".into())].begin.dependencies.iter().collect();
+        assert_eq!(below, [&Address::new("b"), &Address::new("c")]);
+        let done = fold(&[&made[..], &[end("2", Some(Box::new(standing))), moved]].concat()).unwrap();
+        assert_eq!(done.records[&Address::new("above")].dependencies, BTreeSet::from([Address::new("b")]));
     }
 
     #[test]

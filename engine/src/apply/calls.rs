@@ -34,6 +34,8 @@ pub(super) struct Made {
 /// What is written down before a call.
 pub(super) struct Announcement<'o> {
     pub(super) operation: &'o OperationId,
+    /// What is changed; none when it is being made.
+    pub(super) id: Option<&'o str>,
     /// Before the first try. Each further one is announced as such.
     pub(super) first: Entry,
 }
@@ -87,6 +89,65 @@ impl Executor<'_> {
     pub(super) async fn pause(&self, work: &Work<'_>, tries: &mut Tries, error: KindError) -> Result<(), KindError> {
         let cancel = self.run.cancel;
         let Some(pause) = tries.again(&error).filter(|_| !cancel.is_raised()) else { return Err(error) };
+        self.retrying(work, tries, pause, &error);
+        tokio::select! {
+            () = sleep(pause) => Ok(()),
+            () = cancel.raised() => Err(error),
+        }
+    }
+
+    /// Puts off a call until it may be repeated: after a pause, or when the earlier change of `id` is over that is in its way.
+    ///
+    /// # Errors
+    /// The error itself, when it must not be.
+    async fn put_off(
+        &self,
+        work: &Work<'_>,
+        kind: &dyn AnyKind,
+        id: Option<&str>,
+        tries: &mut Tries,
+        error: KindError,
+    ) -> Result<(), KindError> {
+        if error.class != ErrorClass::Busy {
+            return self.pause(work, tries, error).await;
+        }
+        let cancel = self.run.cancel;
+        let allowed = tries.busy(kind.ready_deadline()).filter(|_| !cancel.is_raised());
+        let Some((pause, left)) = allowed else { return Err(error) };
+        self.retrying(work, tries, pause, &error);
+        let waited = async {
+            match id {
+                Some(id) => self.until_idle(work, kind, id, pause, left).await,
+                None => sleep(pause).await,
+            }
+        };
+        tokio::select! {
+            () = waited => Ok(()),
+            () = cancel.raised() => Err(error),
+        }
+    }
+
+    /// Waits until a resource is not about to change any more. When nobody can say, the call itself must tell.
+    async fn until_idle(&self, work: &Work<'_>, kind: &dyn AnyKind, id: &str, first: Duration, deadline: Duration) {
+        let (start, usual, mut pause) = (Instant::now(), kind.typical().update, first);
+        for look in 0.. {
+            let Ok(Some(Observed { readiness: Readiness::Waiting(message), .. })) =
+                self.read_after(work, kind, id, pause).await
+            else {
+                return;
+            };
+            let left = deadline.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            if look == 0 {
+                self.progress(work, &format!("busy with an earlier change: {message}"));
+            }
+            pause = self.run.limits.poll.pause(look, start.elapsed(), usual).max(first).min(left);
+        }
+    }
+
+    fn retrying(&self, work: &Work<'_>, tries: &Tries, pause: Duration, error: &KindError) {
         self.emit(Event::Retrying {
             address: work.step.address.clone(),
             failures: tries.failures,
@@ -94,10 +155,6 @@ impl Executor<'_> {
             class: error.class,
             message: error.message.clone(),
         });
-        tokio::select! {
-            () = sleep(pause) => Ok(()),
-            () = cancel.raised() => Err(error),
-        }
     }
 
     /// A look, repeated as it is when it fails.
@@ -125,7 +182,7 @@ impl Executor<'_> {
         call: impl Fn() -> F,
     ) -> Result<Result<T, CallFailed>, StepError> {
         let mut tries = Tries::new(self.run.limits.retry);
-        let Announcement { operation, first } = announcement;
+        let Announcement { operation, id, first } = announcement;
         let mut pass = self.turn(work, kind).await?;
         self.announce(first).await?;
         let mut doubt = false;
@@ -135,7 +192,7 @@ impl Executor<'_> {
                 Err(error) => error,
             };
             doubt |= error.class == ErrorClass::Transient;
-            if let Err(error) = self.pause(work, &mut tries, error).await {
+            if let Err(error) = self.put_off(work, kind, id, &mut tries, error).await {
                 return Ok(Err(CallFailed { error, refused: !doubt }));
             }
             pass = self.again(work, kind, operation).await?;
@@ -194,7 +251,7 @@ impl Executor<'_> {
                 Err(error) => error,
             };
             doubt |= error.class == ErrorClass::Transient;
-            if let Err(error) = self.pause(work, &mut tries, error).await {
+            if let Err(error) = self.put_off(work, kind, None, &mut tries, error).await {
                 return Ok(Err(CallFailed { error, refused: !doubt && known_id().is_none() }));
             }
             // Part of it is done when it has an identifier.
@@ -325,7 +382,7 @@ impl Executor<'_> {
     }
 
     /// Reads a resource, after the pause at the latest.
-    async fn read_after(
+    pub(super) async fn read_after(
         &self,
         work: &Work<'_>,
         kind: &dyn AnyKind,

@@ -261,3 +261,47 @@ fn killed_at_every_point_of_finishing_a_creation_nothing_is_left_undone() {
         }
     }
 }
+
+fn store(size: u64) -> Vec<Resource> {
+    vec![resource("net", "net", &[], 1), resource("bucket", "store", &["net"], size)]
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_named_by_its_specification_is_found_before_lists_show_it() {
+    // As it was, and changed meanwhile.
+    for (size, action) in [(2, Action::Adopt), (3, Action::Update)] {
+        let site = cut_off(&store(2)).await;
+        let journal = site.journal();
+        assert_eq!(journal.state().pending.values().next().unwrap().identified, None);
+        let start = Instant::now();
+        let plan = site.plan(&journal, &store(size)).await.unwrap();
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        let step = &plan.steps[1];
+        assert_eq!((step.action, step.id.as_deref(), step.adopts), (action, Some("sim.bucket-a"), true));
+        assert!(site.apply(&journal, &plan).await.is_complete());
+        assert_eq!(site.world.lock().calls["create"], 2);
+        drop(journal);
+        recovers(&site, &store(size)).await;
+    }
+    let site = cut_off(&store(2)).await;
+    assert!(site.destroy(&EVERYTHING).await.is_complete());
+    assert_eq!(site.census(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_has_by_that_name_is_left_alone() {
+    let site = Site::new();
+    // Stopped before the second creation had any effect.
+    assert!(site.until_crash(3, site.up(&store(2))).await);
+    let (other, theirs) = (Site::new(), [resource("bucket", "theirs", &[], 7)]);
+    assert!(other.up(&theirs).await.is_complete());
+    let mut bucket = other.world.lock().objects["sim.bucket-a"].clone();
+    bucket.tags.deployment = crate::address::Deployment("theirs".to_owned());
+    site.world.lock().objects.insert("sim.bucket-a".to_owned(), bucket);
+    let outcome = site.up(&store(2)).await;
+    assert_eq!(outcome.failed[0].chain, ["its name is taken"], "{outcome:?}");
+    let outcome = site.destroy(&EVERYTHING).await;
+    assert!(outcome.is_complete(), "{outcome:?}");
+    assert_eq!(site.world.lock().objects["sim.bucket-a"].tags.address.as_str(), "theirs");
+    assert!(site.journal().state().is_empty());
+}

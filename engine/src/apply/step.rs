@@ -104,6 +104,9 @@ fn advice(class: ErrorClass) -> Option<String> {
         ErrorClass::Throttled => {
             Some("something else uses up what the provider allows; run the command again to go on".to_owned())
         }
+        ErrorClass::Busy => {
+            Some("run the command again when the earlier change is over: it looks how that went first".to_owned())
+        }
         ErrorClass::Transient => {
             Some("run the command again: it looks what became of this first, and goes on".to_owned())
         }
@@ -234,7 +237,7 @@ impl Executor<'_> {
         first: Entry,
     ) -> Result<Done, StepError> {
         let tags = self.tags(work.step, operation.clone());
-        let announcement = Announcement { operation, first };
+        let announcement = Announcement { operation, id: None, first };
         let made = match self.create_once(work, kind, spec, &tags, announcement).await? {
             Ok(made) => made,
             Err(failed) => return Err(self.closed(operation, failed).await?.into()),
@@ -320,7 +323,7 @@ impl Executor<'_> {
         settles: Vec<OperationId>,
     ) -> Result<(), StepError> {
         let (operation, first) = self.begin(work.step, Call::Delete, Some(id), None);
-        let announcement = Announcement { operation: &operation, first };
+        let announcement = Announcement { operation: &operation, id: Some(id), first };
         if let Err(failed) = self.change(work, kind, announcement, || kind.delete(id)).await? {
             return Err(self.closed(&operation, failed).await?.into());
         }

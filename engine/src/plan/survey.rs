@@ -3,7 +3,7 @@
 use super::NeverHappened;
 use crate::address::{Address, OperationId};
 use crate::kind::Observed;
-use crate::observe::{Found, Observations};
+use crate::observe::{Found, Look, Observations};
 use crate::sabotage::{Sabotage, broken};
 use crate::state::{Call, Outputs, Pending, Record, State};
 use crate::value::collect_texts;
@@ -174,8 +174,10 @@ pub(super) fn survey<'a>(state: &'a State, observations: &'a Observations) -> Su
         match pending.identified.as_deref().or(found).or(derived) {
             Some(id) => {
                 let mut thing = Thing::begun(pending, id);
-                // What lies where it must be may have lain there before: nothing says that this operation has put it there.
-                thing.spec = thing.spec.filter(|_| pending.identified.is_some() || found.is_some());
+                // What lies where it must be may have lain there before: unless it has tags, nothing says that this operation
+                // has put it there.
+                let is_its_own = pending.identified.is_some() || found.is_some() || has_tags(pending, id, observations);
+                thing.spec = thing.spec.filter(|_| is_its_own);
                 things.push(thing);
             }
             None => never_happened.push(without_effect(pending)),
@@ -223,6 +225,13 @@ fn made<'a>(state: &State, observations: &'a Observations) -> BTreeMap<(&'a str,
     };
     // Of several with the same tags the first one counts, as it always did.
     observations.found.iter().rev().filter_map(tagged).collect()
+}
+
+/// True when what was looked for by its identifier carries the tags of the operation.
+fn has_tags(pending: &Pending, id: &str, observations: &Observations) -> bool {
+    let of = |look: &&Look| look.kind == pending.begin.kind && look.id == id;
+    let seen = observations.looks.iter().filter(of).filter_map(|look| look.observed.as_ref());
+    seen.filter_map(|observed| observed.tags.as_ref()).any(|tags| tags.operation == pending.begin.operation)
 }
 
 fn look<'a>(things: &mut [Thing<'a>], observations: &'a Observations) {

@@ -42,6 +42,8 @@ pub(crate) trait Flavor: Send + Sync + 'static {
     const TYPICAL: Typical = Typical::CALL;
     const RECOVERY: Recovery = Recovery::Tags;
     const READ_BATCH: usize = 1;
+    /// Whether it is named by its zone.
+    const NAMED: bool = false;
 }
 
 macro_rules! flavors {
@@ -85,13 +87,14 @@ flavors! {
         TYPICAL: Typical = Typical::seconds(20, 2, 5);
         READ_BATCH: usize = 10;
     }
-    /// Holds data, knows tokens, and is hidden.
+    /// Holds data, knows tokens, and is hidden, but for who knows its name.
     Vault {
         NAME: &'static str = "sim.vault";
         PARENTS: Effect = Effect::ReplaceDeleteFirst;
         HOLDS_DATA: bool = true;
         RECOVERY: Recovery = Recovery::Token;
         HIDDEN: Duration = Duration::from_secs(6);
+        NAMED: bool = true;
     }
     /// Hidden for long, known by its tags only, slow to come and to go.
     Farm {
@@ -137,7 +140,11 @@ impl<F: Flavor> Kind for Flavored<F> {
     }
 
     fn identity(&self, spec: &Spec) -> Option<String> {
-        Some(format!("{}/{}", spec.parents.first()?, spec.zone))
+        if F::NAMED {
+            return Some(format!("{}-{}", F::NAME, spec.zone));
+        }
+        let within = spec.parents.first().filter(|_| F::RECOVERY == Recovery::Identity)?;
+        Some(format!("{within}/{}", spec.zone))
     }
 
     async fn read(&self, _: &str) -> Result<Option<Observed>, KindError> {

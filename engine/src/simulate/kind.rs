@@ -31,15 +31,15 @@ impl Simulated {
         match fate {
             Fate::Fails(error) | Fate::LosesReply(error) => return Err(error),
             Fate::Hangs => std::future::pending().await,
-            Fate::Works | Fate::IsStillborn => {}
+            Fate::Works | Fate::IsStillborn | Fate::StopsPartWay(_) => {}
         }
         let cloud = &self.client.cloud;
         let now = cloud.elapsed();
         Ok(answer(&mut cloud.lock(), now))
     }
 
-    /// A call that changes something: sent, arrived, answered.
-    async fn change(&self, call: &'static str, what: What) -> Result<Option<Observed>, KindError> {
+    /// A call that changes something: sent, arrived, answered. With the answer comes what went wrong after it.
+    async fn change(&self, call: &'static str, what: What) -> Result<(Option<Observed>, Option<KindError>), KindError> {
         let client = &self.client;
         client.point().await;
         let (latency, fate) = client.cloud.admit(self.real.as_ref(), call);
@@ -53,6 +53,7 @@ impl Simulated {
             what,
             sent: client.cloud.elapsed(),
             stillborn: matches!(fate, Fate::IsStillborn),
+            in_part: matches!(fate, Fate::StopsPartWay(_)),
         };
         let sent = client.send(request);
         sleep(latency / 2).await;
@@ -63,7 +64,8 @@ impl Simulated {
             // Even a refusal does not come through.
             Fate::LosesReply(error) => Err(error),
             Fate::Hangs => std::future::pending().await,
-            Fate::Works | Fate::IsStillborn | Fate::Fails(_) => result,
+            Fate::StopsPartWay(error) => Ok((result?, Some(error))),
+            Fate::Works | Fate::IsStillborn | Fate::Fails(_) => Ok((result?, None)),
         }
     }
 }
@@ -154,10 +156,11 @@ impl AnyKind for Simulated {
     ) -> BoxFuture<'a, Result<Observed, KindError>> {
         async move {
             let what = What::Create { spec: spec.clone(), tags: tags.clone() };
-            let observed = self.change("create", what).await?.ok_or_else(nothing)?;
+            let (observed, stopped) = self.change("create", what).await?;
+            let observed = observed.ok_or_else(nothing)?;
             on_identifier(&observed.id);
             self.client.point().await;
-            Ok(observed)
+            stopped.map_or(Ok(observed), Err)
         }
         .boxed()
     }
@@ -171,7 +174,7 @@ impl AnyKind for Simulated {
     ) -> BoxFuture<'a, Result<Observed, KindError>> {
         async move {
             let what = What::Update { id: id.to_owned(), spec: after.clone(), tags: tags.clone() };
-            self.change("update", what).await?.ok_or_else(nothing)
+            self.change("update", what).await?.0.ok_or_else(nothing)
         }
         .boxed()
     }

@@ -10,7 +10,8 @@
 //! it, the same seed always gives the same story.
 //!
 //! **What it plays.** A call takes a latency. It is counted against its service, which throttles when there are too many.
-//! It may fail before its effect or after it, or never answer. Something that was made shows itself after a while, at
+//! It may fail before its effect or after it, or between the calls that it would consist of, or never answer; an update may
+//! be taken back, and is refused while an earlier change goes on. Something that was made shows itself after a while, at
 //! most its kind's visibility window after the call was sent, and is ready when its kind's usual time is over. Something
 //! that is deleted takes its time, and may show for a while when it is gone. Nothing can be made that names what is not
 //! there, and nothing can go that something else stands on: a specification that names it in a field that cannot be
@@ -43,7 +44,7 @@ mod weather;
 mod world;
 
 use crate::journal::Clock;
-use crate::kind::{AnyKind, ErrorClass, KindError, Tags};
+use crate::kind::{AnyKind, ErrorClass, KindError, Recovery, Tags};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -90,6 +91,8 @@ struct Allowance {
 enum Fate {
     Works,
     IsStillborn,
+    /// Of a creation, it fails after its first effect; an update is taken back.
+    StopsPartWay(KindError),
     Fails(KindError),
     LosesReply(KindError),
     Hangs,
@@ -330,6 +333,11 @@ impl Inner {
             Fate::Fails(failure(ErrorClass::Capacity, "there is no capacity for it"))
         } else if call == "create" && chance.chance(weather.stillborn) {
             Fate::IsStillborn
+        } else if call == "create" && kind.recovery() == Recovery::Tags && chance.chance(weather.part_way) {
+            let class = if chance.chance(500) { ErrorClass::Transient } else { ErrorClass::NotYetVisible };
+            Fate::StopsPartWay(failure(class, "what was just made is not known everywhere yet"))
+        } else if call == "update" && chance.chance(weather.taken_back) {
+            Fate::StopsPartWay(failure(ErrorClass::Transient, "it was taken back"))
         } else {
             Fate::Works
         }

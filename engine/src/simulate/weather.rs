@@ -37,6 +37,11 @@ pub struct Weather {
     pub refusals: u64,
     /// Creations of things that will never be ready.
     pub stillborn: u64,
+    /// Creations that stop once there is an identifier: what can be set later, and read back, is not set. Only where a
+    /// creation is known by its tags; with a token, or where it is identified by its specification, it is one call made again.
+    pub part_way: u64,
+    /// Updates that are taken back by the time that they have returned, as far as it can be read back.
+    pub taken_back: u64,
     /// Lists that show what carries another deployment's tags as well.
     pub stray_lists: u64,
 }
@@ -58,6 +63,8 @@ impl Weather {
             no_capacity: 0,
             refusals: 0,
             stillborn: 0,
+            part_way: 0,
+            taken_back: 0,
             stray_lists: 0,
         }
     }

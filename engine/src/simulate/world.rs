@@ -37,6 +37,8 @@ pub struct Object {
     pub gone_at: Option<Duration>,
     pub(super) revision: u64,
     seen_from: Duration,
+    /// From when on lists show it.
+    listed_from: Duration,
     pub(super) seen_until: Option<Duration>,
     ready_at: Duration,
 }
@@ -63,6 +65,7 @@ impl Object {
             gone_at: None,
             revision: 1,
             seen_from: Duration::ZERO,
+            listed_from: Duration::ZERO,
             seen_until: None,
             ready_at: Duration::ZERO,
         }
@@ -122,6 +125,8 @@ pub(super) struct Request {
     pub(super) sent: Duration,
     /// Whether what it makes will never be ready.
     pub(super) stillborn: bool,
+    /// Whether what it creates is not all done, or what it updates is taken back.
+    pub(super) in_part: bool,
 }
 
 #[derive(Clone)]
@@ -214,6 +219,7 @@ impl World {
             Recovery::Identity => {
                 kind.identity(spec).unwrap_or_else(|| format!("{}-{}", short(kind.name()), self.made))
             }
+            Recovery::Token if kind.identity(spec).is_some() => kind.identity(spec).unwrap_or_default(),
             // The count makes it unique, the rest looks like an identifier; both come in the same order each time.
             Recovery::Tags | Recovery::Token => {
                 format!("{}-{:08x}{:04x}", short(kind.name()), random.draw() >> 32, self.made)
@@ -283,7 +289,7 @@ impl World {
             }
             What::Update { id, spec, tags } => {
                 let spec = kind.normalize(spec).map_err(refused)?;
-                self.update(kind, id, spec, tags, now, random).map(Some)
+                self.update(request, id, spec, tags, now, random).map(Some)
             }
             What::Delete { id } => self.delete(kind, id, now, random).map(|()| None),
         }
@@ -303,7 +309,13 @@ impl World {
         }
         self.check_names(spec, now)?;
         let key = (kind.name(), tags.operation.clone());
-        let id = self.insert(kind, spec.clone(), Some(tags.clone()), random);
+        let unreadable = self.unreadable_of(kind.name());
+        let named = kind.identity(spec).filter(|_| kind.recovery() == Recovery::Token);
+        if let Some(id) = named.as_ref().filter(|id| self.objects.get(id).is_some()) {
+            return Err(refused(format!("there is a {id} already")));
+        }
+        let made = if request.in_part { first_part(kind.as_ref(), spec, &unreadable) } else { spec.clone() };
+        let id = self.insert(kind, made, Some(tags.clone()), random);
         if let Some(first) = self.created.insert(key.clone(), id.clone())
             && kind.recovery() != Recovery::Identity
         {
@@ -319,9 +331,10 @@ impl World {
             Duration::ZERO
         };
         let ready_at = now + remaining(kind.typical().create, self.spread, random);
-        let unreadable = self.unreadable_of(kind.name());
         let object = self.objects.get_mut(&id).ok_or_else(|| refused("it vanished".to_owned()))?;
-        object.seen_from = now + hidden;
+        object.listed_from = now + hidden;
+        // Who knows its name need not wait for lists.
+        object.seen_from = if named.is_some() { now } else { now + hidden };
         object.ready_at = ready_at;
         object.broken = request.stillborn.then(|| "it could not be started".to_owned());
         Ok(observe(object, &unreadable, now))
@@ -369,13 +382,14 @@ impl World {
 
     fn update(
         &mut self,
-        kind: &dyn AnyKind,
+        request: &Request,
         id: &str,
         spec: Json,
         tags: &Tags,
         now: Duration,
         random: &mut Random,
     ) -> Result<Observed, KindError> {
+        let kind = request.kind.as_ref();
         self.check_names(&spec, now)?;
         let ready_at = now + remaining(kind.typical().update, self.spread, random);
         let unreadable = self.unreadable_of(kind.name());
@@ -384,11 +398,18 @@ impl World {
         if object.seen_from > now {
             return Err(error(ErrorClass::NotYetVisible, format!("there is no {id} yet")));
         }
+        if object.ready_at > now && object.broken.is_none() {
+            return Err(error(ErrorClass::Busy, format!("{id} is busy with an earlier change")));
+        }
         if let Some(field) = forbidden(kind, &object.spec, &spec) {
             self.violations.push(format!("{id} was updated in `{field}`, which no update can change"));
             return Err(refused(format!("`{field}` of {id} cannot be updated")));
         }
-        self.objects.change(id, |own| *own = spec);
+        let spec = if request.in_part { taken_back(&object.spec, spec, &unreadable) } else { spec };
+        // One that only changes its tags leaves it as it is, and so what it says of itself.
+        if object.spec != spec {
+            self.objects.change(id, |own| *own = spec);
+        }
         let object = self.objects.get_mut(id).ok_or_else(missing)?;
         object.ready_at = ready_at;
         if object.tags.is_some() {
@@ -471,9 +492,36 @@ impl World {
         let unreadable = self.unreadable_of(kind.name());
         let lingering = self.lingering.values().filter(|object| object.kind.name() == kind.name());
         let listed = self.objects.of_kind(kind.name()).chain(lingering);
-        let listed = listed.filter(|object| object.is_seen(now) && object.tags.as_ref().is_some_and(&wanted));
+        let listed = listed.filter(|object| {
+            object.listed_from <= now && object.is_seen(now) && object.tags.as_ref().is_some_and(&wanted)
+        });
         listed.map(|object| observe(object, &unreadable, now)).collect()
     }
+}
+
+/// What a creation makes that stops after its first call: nothing of what can be set later and be read back.
+fn first_part(kind: &dyn AnyKind, spec: &Json, unreadable: &BTreeSet<String>) -> Json {
+    let mut part = spec.clone();
+    let fields = spec.as_object().into_iter().flat_map(Map::keys).filter(|field| !unreadable.contains(*field));
+    for field in fields {
+        let mut less = part.clone();
+        less.as_object_mut().map(|fields| fields.remove(field));
+        if let Ok(less) = kind.normalize(&less)
+            && kind.effect(field, &less, spec) == Ok(Effect::InPlace)
+        {
+            part = less;
+        }
+    }
+    part
+}
+
+/// What is left of an update that was taken back: what cannot be read back, or else nobody could ever know.
+fn taken_back(before: &Json, after: Json, unreadable: &BTreeSet<String>) -> Json {
+    let Json::Object(mut fields) = after else { return before.clone() };
+    fields.retain(|field, _| unreadable.contains(field));
+    let readable = before.as_object().into_iter().flatten().filter(|(field, _)| !unreadable.contains(*field));
+    fields.extend(readable.map(|(field, value)| (field.clone(), value.clone())));
+    Json::Object(fields)
 }
 
 /// The first field in which two specifications differ although no update can change it.

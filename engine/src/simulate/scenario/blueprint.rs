@@ -1,7 +1,7 @@
 //! Blueprints by chance, and changes to them.
 
 use crate::address::Address;
-use crate::resource::Resource;
+use crate::resource::{Moved, Resource};
 use crate::simulate::Random;
 use crate::value::{Output, Value};
 use serde_json::json;
@@ -32,6 +32,8 @@ pub(super) struct Item {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Draft {
     pub(super) items: Vec<Item>,
+    /// What goes by another name than before, where the blueprint says so.
+    pub(super) moved: Vec<(String, String)>,
     named: u64,
 }
 
@@ -76,8 +78,8 @@ impl Draft {
         }
         let depends_on = chance.chance(150).then(|| self.earlier(at, chance)).flatten();
         let tells = chance.chance(250).then(|| self.earlier(at, chance)).flatten();
-        // Where a route leads from is its own, or else two of them would be one.
-        let zone = if kind == "route" { name.clone() } else { "a".to_owned() };
+        // Where a route leads from is its own, or else two of them would be one; so is the name of a vault.
+        let zone = if matches!(kind, "route" | "vault") { name.clone() } else { "a".to_owned() };
         let protect = chance.chance(100);
         let (size, sealed) = (chance.below(4), chance.chance(100));
         self.items.insert(at, Item { name, kind, parents, depends_on, tells, size, zone, sealed, protect });
@@ -98,7 +100,7 @@ impl Draft {
     fn rename(&mut self, at: usize) {
         let name = self.name();
         let old = std::mem::replace(&mut self.items[at].name, name.clone());
-        if self.items[at].kind == "route" {
+        if matches!(self.items[at].kind, "route" | "vault") {
             self.items[at].zone.clone_from(&name);
         }
         let follow = |told: &mut String| {
@@ -141,6 +143,9 @@ impl Draft {
             }
             6 => {
                 self.rename(at);
+                if chance.chance(600) {
+                    self.moved.push((name.clone(), self.items[at].name.clone()));
+                }
                 format!("{name} is renamed")
             }
             7 | 8 => {
@@ -163,6 +168,11 @@ impl Draft {
                 format!("{name} depends on something else")
             }
         }
+    }
+
+    pub(super) fn moves(&self) -> Vec<Moved> {
+        let moved = self.moved.iter();
+        moved.map(|(from, to)| Moved { from: Address::new(from), to: Address::new(to) }).collect()
     }
 
     pub(super) fn resources(&self) -> Vec<Resource> {

@@ -5,6 +5,7 @@ use super::desk::Desk;
 use crate::address::Address;
 use crate::graph::Graph;
 use crate::kind::{Recovery, Tags};
+use crate::plan::{Action, Plan, Step};
 use crate::resource::Resource;
 use crate::simulate::Object;
 use crate::state::{Call, State};
@@ -85,6 +86,22 @@ pub(super) fn nothing_precious_is_gone(
             before.records.iter().find(|(address, record)| record.id == deed.id && record.protect && !lifted(address));
         if let Some((address, _)) = protected {
             return Err(Violation::new(format!("{} at {address} was protected and was deleted", deed.id)));
+        }
+    }
+    Ok(())
+}
+
+/// Whatever a run was about, and says that it has done, is as it is recorded, as far as it can be read back.
+pub(super) fn what_is_done_is_done(plan: &Plan, state: &State, ours: &[Object]) -> Result<(), Violation> {
+    let lives = |step: &&Step| !matches!(step.action, Action::Delete | Action::Forget) && !step.stays_failed;
+    for step in plan.steps.iter().filter(lives) {
+        let record = state.records.get(&step.address);
+        let record = record.ok_or_else(|| Violation::new(format!("{} is done and not recorded", step.address)))?;
+        let there = ours.iter().find(|object| object.id == record.id && object.kind.name() == record.kind);
+        let fields = record.spec.as_object().into_iter().flatten().filter(|(field, _)| *field != "note");
+        let is_so = |object: &&Object| fields.clone().all(|(field, value)| object.spec[field] == *value);
+        if there.filter(is_so).is_none() {
+            return Err(Violation::new(format!("{} is done: {record:?}, and yet it is {there:?}", step.address)));
         }
     }
     Ok(())

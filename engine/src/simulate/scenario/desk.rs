@@ -13,9 +13,10 @@ use crate::lock::lease::{Attempt, Contender, Lease, Place, Ticks};
 use crate::lock::{Guard, Holder, Unguarded};
 use crate::observe::{Observations, ObserveOptions, look_and_plan};
 use crate::plan::{DestroyOptions, Plan, PlanOptions, plan, plan_destroy};
-use crate::resource::{Desired, Resource};
+use crate::resource::{Desired, Moved, Resource};
 use crate::simulate::{Client, Cloud, flavors};
 use crate::state::State;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -61,8 +62,27 @@ pub(super) enum Kill {
 /// What somebody wants done.
 #[derive(Debug, Clone)]
 pub(super) enum Wish {
-    Up { resources: Vec<Resource>, delete_data: bool },
-    Destroy { delete_data: bool },
+    Up {
+        resources: Vec<Resource>,
+        moved: Vec<Moved>,
+        options: PlanOptions,
+        delete_data: bool,
+    },
+    /// Of these modules, where any are named.
+    Destroy {
+        delete_data: bool,
+        modules: Option<BTreeSet<String>>,
+    },
+}
+
+impl Wish {
+    pub(super) fn up(resources: Vec<Resource>, moved: Vec<Moved>, delete_data: bool) -> Self {
+        Self::Up { resources, moved, options: PlanOptions::default(), delete_data }
+    }
+
+    pub(super) fn destroy(delete_data: bool) -> Self {
+        Self::Destroy { delete_data, modules: None }
+    }
 }
 
 /// How it went.
@@ -202,18 +222,19 @@ impl Desk {
         let journal = match Journal::over(store, &self.deployment, clock, Arc::clone(&guard)).await {
             Ok(journal) => journal,
             Err(JournalError::Fenced(why)) => return Ok(Ran::Fenced(why.to_string())),
+            // One that has slept for longer than it is patient does not try again.
+            Err(error @ JournalError::Bucket { .. }) => return Ok(Ran::Fenced(error.to_string())),
             Err(error) => return Err(Violation::new(format!("the journal cannot be opened: {error}"))),
         };
         let state = journal.state();
         let options = ObserveOptions { retry: self.limits.retry, ..ObserveOptions::default() };
         let planned = |seen: &Observations| match wish {
-            Wish::Up { resources, .. } => {
-                let (deployment, resources) = (self.deployment.clone(), resources.clone());
-                let desired = Desired { deployment, resources, moved: Vec::new() };
-                plan(&desired, &state, seen, &kinds, &PlanOptions::default())
+            Wish::Up { resources, moved, options, .. } => {
+                let (deployment, resources, moved) = (self.deployment.clone(), resources.clone(), moved.clone());
+                plan(&Desired { deployment, resources, moved }, &state, seen, &kinds, options)
             }
-            Wish::Destroy { delete_data } => {
-                let options = DestroyOptions { delete_data: *delete_data, modules: None };
+            Wish::Destroy { delete_data, modules } => {
+                let options = DestroyOptions { delete_data: *delete_data, modules: modules.clone() };
                 plan_destroy(&self.deployment, &state, seen, &kinds, &options)
             }
         };

@@ -8,7 +8,7 @@
 //! two write at once, and the first is stopped in the middle, for longer than its lease lasts or not, and goes on.
 //!
 //! After every run ([`check`]): the journal loads; whatever exists and is ours is known to it; nothing protected is gone,
-//! and no data without consent; nothing that is not ours was touched; no operation created two things; nobody had an effect
+//! and no data without consent; nothing that is not ours was touched; no operation created two things; a run that says that all is done has done all of it; nobody had an effect
 //! after somebody else had taken the lease. At the end, in
 //! fair weather: one `up` makes the world as desired, or is refused for a reason that holds, and then nothing has
 //! changed; the next one has nothing to do; `destroy` leaves nothing.
@@ -29,10 +29,11 @@ mod tests;
 
 use crate::address::{Address, Deployment, OperationId};
 use crate::apply::Limits;
-use crate::bucket::memory::MemoryBucket;
+use crate::bucket::memory::{Fault, MemoryBucket};
 use crate::journal::MemoryStore;
 use crate::kind::Tags;
-use crate::resource::Resource;
+use crate::plan::PlanOptions;
+use crate::resource::{Resource, destination};
 use crate::simulate::{Cloud, Object, Random, Rate, Weather};
 use crate::state::State;
 use blueprint::Draft;
@@ -108,6 +109,7 @@ fn weather(seed: u64, chance: &mut Random) -> Weather {
     let mut often = |per_mille: u64| if chance.chance(400) { chance.below(per_mille) } else { 0 };
     let (lost_requests, lost_replies, hangs) = (often(80), often(120), often(20));
     let (no_capacity, refusals, stillborn, stray_lists) = (often(60), often(40), often(60), often(1000));
+    let (part_way, taken_back) = (often(200), often(100));
     let tight = chance.chance(200);
     let rate = if tight { Rate { per_second: 2, burst: 4 } } else { Rate { per_second: 200, burst: 1000 } };
     Weather {
@@ -122,6 +124,8 @@ fn weather(seed: u64, chance: &mut Random) -> Weather {
         no_capacity,
         refusals,
         stillborn,
+        part_way,
+        taken_back,
         stray_lists,
     }
 }
@@ -195,15 +199,41 @@ impl Scenario {
         }
         let delete_data = self.chance.chance(600);
         let wish = if self.chance.chance(150) {
-            Wish::Destroy { delete_data }
+            Wish::Destroy { delete_data, modules: self.modules(500) }
         } else {
-            Wish::Up { resources: self.draft.resources(), delete_data }
+            let mut replace = BTreeSet::new();
+            if self.chance.chance(80) {
+                let item = self.draft.items.get(self.chance.index(self.draft.items.len()));
+                replace.extend(item.map(|item| Address::new(&item.name)));
+            }
+            let options = PlanOptions { replace, only: self.modules(80) };
+            Wish::Up { resources: self.draft.resources(), moved: self.draft.moves(), options, delete_data }
         };
+        self.stumble();
         if matches!(self.desk.storage, Storage::Bucket(_)) && self.chance.chance(500) {
             return self.duel(&wish).await;
         }
         let kill = self.kill();
         self.run(&wish, kill).await.map(|_| ())
+    }
+
+    /// Some of the modules, once in a while.
+    fn modules(&mut self, per_mille: u64) -> Option<BTreeSet<String>> {
+        if !self.chance.chance(per_mille) {
+            return None;
+        }
+        self.tally.count("parts of deployments");
+        Some(BTreeSet::from([["base", "top"][self.chance.index(2)].to_owned()]))
+    }
+
+    /// The bucket is about to stumble: it refuses what it is too busy for, or does something and does not say so.
+    fn stumble(&mut self) {
+        let Storage::Bucket(bucket) = &self.desk.storage else { return };
+        for _ in 0..self.chance.index(4) {
+            let fault = [Fault::Throttled, Fault::LostReply][self.chance.index(2)];
+            bucket.fail(["journal/", "lock"][self.chance.index(2)], fault);
+            self.tally.count("faults of buckets");
+        }
     }
 
     /// Two writers: the first is stopped somewhere, for longer than its lease lasts or not, and then goes on.
@@ -212,7 +242,7 @@ impl Scenario {
         first.sleeps_after(self.chance.below(4 * self.draft.items.len() as u64 + 12));
         let asleep = self.chance.up_to(3 * TTL);
         let later = self.draft.change(&mut self.chance);
-        let other = Wish::Up { resources: self.draft.resources(), delete_data: true };
+        let other = Wish::up(self.draft.resources(), self.draft.moves(), true);
         if self.chance.chance(300) {
             second.dies_after(self.chance.below(4 * self.draft.items.len() as u64 + 12));
         }
@@ -323,13 +353,21 @@ impl Scenario {
         self.state = self.desk.state().await?;
         self.whole()?;
         let (consent, lifted) = match wish {
-            Wish::Up { resources, delete_data } => {
+            Wish::Up { resources, delete_data, .. } => {
                 let lifted = resources.iter().filter(|resource| !resource.protect);
                 (*delete_data, lifted.map(|resource| resource.address.clone()).collect())
             }
-            Wish::Destroy { delete_data } => (*delete_data, BTreeSet::new()),
+            Wish::Destroy { delete_data, .. } => (*delete_data, BTreeSet::new()),
         };
-        check::nothing_precious_is_gone(&self.desk, deeds, &before, |address| lifted.contains(address), consent)?;
+        let moved = if let Wish::Up { moved, .. } = wish { moved.as_slice() } else { &[] };
+        let now = |address: &Address| destination(moved, address).unwrap_or_else(|| address.clone());
+        let is_lifted = |address: &Address| lifted.contains(address) || lifted.contains(&now(address));
+        check::nothing_precious_is_gone(&self.desk, deeds, &before, is_lifted, consent)?;
+        if let Ran::Applied(plan, outcome) = &ran
+            && outcome.is_complete()
+        {
+            check::what_is_done_is_done(plan, &self.state, &self.ours())?;
+        }
         if matches!(ran, Ran::Refused(_) | Ran::NoConsent | Ran::Blind(_)) {
             self.nothing_happened(deeds, &before, &self.state)?;
         }
@@ -389,14 +427,14 @@ impl Scenario {
         self.desk.cloud.set_weather(Weather { rate: generous, latency: self.weather.latency, ..fair });
         self.desk.tell(|| "the weather is fair".to_owned());
         let mut resources = self.draft.resources();
-        let mut ran = self.run(&Wish::Up { resources: resources.clone(), delete_data: true }, Kill::Never).await?;
+        let mut ran = self.run(&Wish::up(resources.clone(), self.draft.moves(), true), Kill::Never).await?;
         if let Ran::Refused(findings) = &ran {
             resources = self.relent(findings).await?;
-            ran = self.run(&Wish::Up { resources: resources.clone(), delete_data: true }, Kill::Never).await?;
+            ran = self.run(&Wish::up(resources.clone(), self.draft.moves(), true), Kill::Never).await?;
         }
         if is_to_be_repeated(&ran) {
             self.tally.count("repeated as told");
-            ran = self.run(&Wish::Up { resources: resources.clone(), delete_data: true }, Kill::Never).await?;
+            ran = self.run(&Wish::up(resources.clone(), self.draft.moves(), true), Kill::Never).await?;
         }
         self.complete(&ran)?;
         let state = self.state.clone();
@@ -414,7 +452,7 @@ impl Scenario {
 
     async fn nothing_is_left_to_do(&mut self, resources: &[Resource]) -> Result<(), Violation> {
         let deeds = self.desk.cloud.deeds_done();
-        let ran = self.run(&Wish::Up { resources: resources.to_vec(), delete_data: false }, Kill::Never).await?;
+        let ran = self.run(&Wish::up(resources.to_vec(), self.draft.moves(), false), Kill::Never).await?;
         let Ran::Applied(plan, _) = &ran else {
             return Err(Violation::new(format!("nothing was to be done: {}", shown(&ran))));
         };
@@ -428,20 +466,20 @@ impl Scenario {
     async fn destroy(&mut self) -> Result<(), Violation> {
         let state = self.state.clone();
         if state.records.values().any(|record| record.protect) {
-            let ran = self.run(&Wish::Destroy { delete_data: true }, Kill::Never).await?;
+            let ran = self.run(&Wish::destroy(true), Kill::Never).await?;
             if !matches!(&ran, Ran::Refused(findings) if findings.iter().all(|finding| finding.id == "protected")) {
                 return Err(Violation::new(format!("something is protected, and yet: {}", shown(&ran))));
             }
             self.lift(&state).await?;
         }
         if self.chance.chance(300) {
-            self.run(&Wish::Destroy { delete_data: false }, Kill::Never).await?;
+            self.run(&Wish::destroy(false), Kill::Never).await?;
         }
         if self.chance.chance(500) {
             let kill = self.kill();
-            self.run(&Wish::Destroy { delete_data: true }, kill).await?;
+            self.run(&Wish::destroy(true), kill).await?;
         }
-        let ran = self.run(&Wish::Destroy { delete_data: true }, Kill::Never).await?;
+        let ran = self.run(&Wish::destroy(true), Kill::Never).await?;
         self.complete(&ran)?;
         let left = self.ours();
         if !left.is_empty() {
@@ -468,13 +506,16 @@ fn is_to_be_repeated(ran: &Ran) -> bool {
 
 fn told(wish: &Wish) -> String {
     match wish {
-        Wish::Destroy { delete_data } => format!("destroy (data: {delete_data})"),
-        Wish::Up { resources, delete_data } => {
+        Wish::Destroy { delete_data, modules } => format!("destroy {modules:?} (data: {delete_data})"),
+        Wish::Up { resources, moved, options, delete_data } => {
             let of = |resource: &Resource| {
                 let protect = if resource.protect { ", protected" } else { "" };
                 format!("\n      {}: {} {:?}{protect}", resource.address, resource.kind, resource.spec)
             };
-            format!("up (data: {delete_data}){}\n   ", resources.iter().map(of).collect::<String>())
+            format!(
+                "up (data: {delete_data}, {options:?}, {moved:?}){}\n   ",
+                resources.iter().map(of).collect::<String>()
+            )
         }
     }
 }

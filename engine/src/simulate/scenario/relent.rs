@@ -5,7 +5,7 @@ use super::{Scenario, Violation};
 use crate::address::Address;
 use crate::diag::Diagnostic;
 use crate::kind::Tags;
-use crate::resource::Resource;
+use crate::resource::{Resource, destination};
 use crate::state::State;
 use crate::value::{Output, Value};
 use serde_json::Value as Json;
@@ -29,15 +29,21 @@ impl Scenario {
         self.tally.count("refused at the end");
         self.lift(&state).await?;
         let state = self.state.clone();
-        let objects = self.desk.cloud.objects();
+        let (objects, moves) = (self.desk.cloud.objects(), self.draft.moves());
         for item in &mut self.draft.items {
             item.protect = false;
             let address = Address::new(&item.name);
-            let recorded = state.records.get(&address).map(|record| record.id.as_str());
-            let tagged = |tags: &Tags| tags.address == address && tags.deployment == self.desk.deployment;
-            let living = objects
-                .iter()
-                .find(|object| Some(object.id.as_str()) == recorded || object.tags.as_ref().is_some_and(tagged));
+            let living_at = |at: &Address| {
+                let recorded = state.records.get(at).map(|record| record.id.as_str());
+                let tagged = |tags: &Tags| tags.address == *at && tags.deployment == self.desk.deployment;
+                objects
+                    .iter()
+                    .find(|object| Some(object.id.as_str()) == recorded || object.tags.as_ref().is_some_and(tagged))
+            };
+            // What has moved stands where it did until the blueprint that says so is applied.
+            let before = moves.iter().map(|moved| &moved.from);
+            let mut before = before.filter(|from| destination(&moves, from).as_ref() == Some(&address));
+            let living = living_at(&address).or_else(|| before.find_map(living_at));
             if let Some(sealed) = living.and_then(|object| object.spec["sealed"].as_bool()) {
                 item.sealed = sealed;
             }
@@ -68,7 +74,7 @@ impl Scenario {
                 origin: None,
             };
         let resources = wanted.values().map(resource).collect();
-        let wish = Wish::Up { resources, delete_data: true };
+        let wish = Wish::up(resources, Vec::new(), true);
         self.run(&wish, Kill::Never).await?;
         Ok(())
     }

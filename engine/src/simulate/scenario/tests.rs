@@ -109,7 +109,9 @@ broken_engines! {
     forgotten_identifiers_are_noticed: ForgetsIdentifiers within 2000;
     adopting_what_is_foreign_is_noticed: AdoptsForeign within 2000;
     deleting_data_unasked_is_noticed: DeletesDataUnasked within 2000;
-    forgetting_the_old_half_is_noticed: ForgetsTheOldHalf within 2000;
+    forgetting_the_old_half_is_noticed: ForgetsTheOldHalf within 6000;
+    taking_a_part_for_the_whole_is_noticed: TakesPartForWhole within 2000;
+    trusting_updates_is_noticed: TrustsUpdates within 2000;
 }
 
 #[test]
