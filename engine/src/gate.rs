@@ -74,6 +74,7 @@ impl Gate {
                 Ok(pass) => return pass,
                 Err(Some(wait)) => {
                     tokio::select! {
+                        biased;
                         () = place.woken.notified() => {}
                         () = sleep(wait) => {}
                     }

@@ -18,7 +18,7 @@ use crate::address::{Deployment, OperationId};
 use crate::diag::Diagnostic;
 use crate::gate::Gate;
 use crate::kind::{AnyKind, Kinds, Observed, Recovery};
-use crate::pace::{RETRIES, Retries};
+use crate::pace::{RETRIES, Retries, STALE};
 use crate::plan::Plan;
 use crate::sabotage::{Sabotage, broken};
 use crate::state::{Begin, Call, Pending, Record, State};
@@ -246,9 +246,13 @@ impl Task<'_> {
         if broken(Sabotage::NoVisibilityWindow) {
             return Duration::ZERO;
         }
+        let window = self.kind.visibility();
+        if window.is_zero() {
+            return window;
+        }
         // A clock that was set back makes the wait longer, never shorter.
         let passed = Duration::try_from(self.now.duration_since(since)).unwrap_or_default();
-        self.kind.visibility().saturating_sub(passed)
+        (window + STALE).saturating_sub(passed)
     }
 
     fn patience(&self, pending: &Pending, waits: bool) -> Duration {

@@ -78,6 +78,11 @@ impl Retries {
 /// something ready a moment before it takes a change again. The time for which an earlier change may last bounds it.
 pub const BUSY: Pace = Pace { first: Duration::from_secs(1), cap: Duration::from_secs(15), budget: Duration::MAX };
 
+/// No call goes out later than this after the time at which it says in the journal that it begins: a window that is counted
+/// from there would otherwise close too early, after a process was stopped between the two. Writing takes milliseconds, and
+/// tens of them in a bucket.
+pub const STALE: Duration = Duration::from_secs(2);
+
 /// For looking again whether something shows that the provider may hide yet. The first looks are close together because
 /// most things show at once, the later ones apart because clouds count calls. The window bounds it.
 pub const POLL: Pace = Pace { first: Duration::from_millis(20), cap: Duration::from_secs(5), budget: Duration::MAX };

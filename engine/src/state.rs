@@ -99,7 +99,8 @@ pub struct Pending {
     pub begin: Begin,
     /// The identifier that the provider has given out since.
     pub identified: Option<String>,
-    /// When its last attempt began: from then on counts the time that the provider may hide what it made.
+    /// When its last attempt began, or had its identifier: from then on counts the time that the provider may hide what it
+    /// made.
     pub attempted: Timestamp,
     /// The number of the entry with which it began.
     pub serial: u64,
@@ -224,7 +225,10 @@ impl State {
                 }
             }
             Entry::Retried { operation } => self.open(&operation)?.attempted = at,
-            Entry::Identified { operation, id } => self.open(&operation)?.identified = Some(id),
+            Entry::Identified { operation, id } => {
+                let pending = self.open(&operation)?;
+                (pending.identified, pending.attempted) = (Some(id), at);
+            }
             Entry::End { operation, record, settles } => {
                 let begin = self.close(&operation)?.begin;
                 match (record, &begin.id) {

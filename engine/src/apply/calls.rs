@@ -8,7 +8,7 @@ use crate::address::OperationId;
 use crate::event::Event;
 use crate::gate::Pass;
 use crate::kind::{AnyKind, ErrorClass, KindError, Observed, Readiness, Recovery, Tags};
-use crate::pace::{POLL, Tries};
+use crate::pace::{POLL, STALE, Tries};
 use crate::sabotage::{Sabotage, broken};
 use crate::state::Entry;
 use serde_json::Value as Json;
@@ -16,6 +16,9 @@ use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
+
+/// How often an announcement is written down that is stale when it is durable.
+const ANNOUNCEMENTS: u32 = 5;
 
 /// A call that failed for good.
 pub(super) struct CallFailed {
@@ -91,6 +94,7 @@ impl Executor<'_> {
         let Some(pause) = tries.again(&error).filter(|_| !cancel.is_raised()) else { return Err(error) };
         self.retrying(work, tries, pause, &error);
         tokio::select! {
+            biased;
             () = sleep(pause) => Ok(()),
             () = cancel.raised() => Err(error),
         }
@@ -122,6 +126,7 @@ impl Executor<'_> {
             }
         };
         tokio::select! {
+            biased;
             () = waited => Ok(()),
             () = cancel.raised() => Err(error),
         }
@@ -184,7 +189,7 @@ impl Executor<'_> {
         let mut tries = Tries::new(self.run.limits.retry);
         let Announcement { operation, id, first } = announcement;
         let mut pass = self.turn(work, kind).await?;
-        self.announce(first).await?;
+        self.announce(operation, first).await?;
         let mut doubt = false;
         loop {
             let error = match self.send(pass, call()).await {
@@ -199,18 +204,33 @@ impl Executor<'_> {
         }
     }
 
-    /// Writes down that a call is about to be made. It must be durable before the call.
-    async fn announce(&self, entry: Entry) -> Result<(), StepError> {
-        if broken(Sabotage::BeginsNotDurably) {
-            return Ok(self.run.journal.append(entry).await?);
+    /// Writes down that a call is about to be made. It must be durable before the call, and its time must be that of the
+    /// call: when writing took long, or this process was stopped in between, it is written down again.
+    async fn announce(&self, operation: &OperationId, first: Entry) -> Result<(), StepError> {
+        let mut entry = first;
+        for _ in 0..ANNOUNCEMENTS {
+            let start = Instant::now();
+            if broken(Sabotage::BeginsNotDurably) {
+                self.run.journal.append(entry).await?;
+            } else {
+                self.run.journal.append_durably(entry).await?;
+            }
+            if start.elapsed() < STALE {
+                return Ok(());
+            }
+            entry = Entry::Retried { operation: operation.clone() };
         }
-        Ok(self.run.journal.append_durably(entry).await?)
+        let seconds = STALE.as_secs();
+        let message =
+            format!("writing down that it is about to begin has taken longer than {seconds} s, {ANNOUNCEMENTS} times");
+        Err(StepError::new(message)
+            .help("nothing was called; see why the state is so slow to write, then run the command again"))
     }
 
     /// Waits for the turn of a further try, and announces it.
     async fn again(&self, work: &Work<'_>, kind: &dyn AnyKind, operation: &OperationId) -> Result<Pass<'_>, StepError> {
         let pass = self.gate.enter(kind, work.urgency).await;
-        self.run.journal.append_durably(Entry::Retried { operation: operation.clone() }).await?;
+        self.announce(operation, Entry::Retried { operation: operation.clone() }).await?;
         Ok(pass)
     }
 
@@ -237,7 +257,7 @@ impl Executor<'_> {
         // Of a creation of an earlier run that is repeated, nobody knows what became of it.
         let mut doubt = matches!(announcement.first, Entry::Retried { .. });
         let mut pass = self.turn(work, kind).await?;
-        self.announce(announcement.first).await?;
+        self.announce(operation, announcement.first).await?;
         let mut tags = tags.clone();
         loop {
             let call = kind.create(spec, &tags, &on_identifier);

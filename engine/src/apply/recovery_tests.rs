@@ -1,13 +1,20 @@
 //! What becomes of creations whose end nobody saw, where a kind makes it safe to repeat them.
 
+use crate::address::Deployment;
 use crate::apply::ApplyError;
 use crate::apply::tests::{EVERYTHING, recovers, run};
+use crate::journal::{Appended, Content, Journal, JournalError, MemoryStore, Store};
 use crate::kind::ErrorClass;
+use crate::lock::Unguarded;
 use crate::plan::tests::block_on;
 use crate::plan::{Action, PlanOptions, plan};
 use crate::resource::Resource;
-use crate::sim::{Site, resource, with};
+use crate::sim::{Site, clock, resource, with};
+use futures::future::{BoxFuture, FutureExt};
 use serde_json::json;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -296,7 +303,7 @@ async fn what_somebody_else_has_by_that_name_is_left_alone() {
     let (other, theirs) = (Site::new(), [resource("bucket", "theirs", &[], 7)]);
     assert!(other.up(&theirs).await.is_complete());
     let mut bucket = other.world.lock().objects["sim.bucket-a"].clone();
-    bucket.tags.deployment = crate::address::Deployment("theirs".to_owned());
+    bucket.tags.deployment = Deployment("theirs".to_owned());
     site.world.lock().objects.insert("sim.bucket-a".to_owned(), bucket);
     let outcome = site.up(&store(2)).await;
     assert_eq!(outcome.failed[0].chain, ["its name is taken"], "{outcome:?}");
@@ -304,4 +311,75 @@ async fn what_somebody_else_has_by_that_name_is_left_alone() {
     assert!(outcome.is_complete(), "{outcome:?}");
     assert_eq!(site.world.lock().objects["sim.bucket-a"].tags.address.as_str(), "theirs");
     assert!(site.journal().state().is_empty());
+}
+
+/// A store that takes ten seconds for some of what is made durable in it, as one does whose process is stopped meanwhile.
+struct Slow {
+    store: MemoryStore,
+    slow: Arc<AtomicU32>,
+}
+
+impl Store for Slow {
+    fn place(&self) -> PathBuf {
+        self.store.place()
+    }
+
+    fn load(&mut self) -> BoxFuture<'_, Result<Content, JournalError>> {
+        self.store.load()
+    }
+
+    fn cut(&mut self, good: u64) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.store.cut(good)
+    }
+
+    fn append(&mut self, text: Vec<u8>, durable: bool) -> BoxFuture<'_, Result<Appended, JournalError>> {
+        let is_announcement = |text: &[u8]| {
+            let text = String::from_utf8_lossy(text);
+            text.contains("\"begin\"") || text.contains("\"retried\"")
+        };
+        let slow = |left: u32| left.checked_sub(1);
+        let slow = is_announcement(&text) && self.slow.fetch_update(Ordering::SeqCst, Ordering::SeqCst, slow).is_ok();
+        async move {
+            let appended = self.store.append(text, durable).await;
+            if slow {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            }
+            appended
+        }
+        .boxed()
+    }
+
+    fn replace(&mut self, text: Vec<u8>) -> BoxFuture<'_, Result<Appended, JournalError>> {
+        self.store.replace(text)
+    }
+
+    fn remove(&mut self, empty: Vec<u8>) -> BoxFuture<'_, Result<Appended, JournalError>> {
+        self.store.remove(empty)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_announcement_that_was_long_before_its_call_is_made_again() {
+    for (slow, announced, made) in [(0, 1, 1), (2, 3, 1), (100, 5, 0)] {
+        let site = Site::new();
+        let store = MemoryStore::new();
+        let deployment = Deployment("site".to_owned());
+        let slow = Slow { store: store.clone(), slow: Arc::new(AtomicU32::new(slow)) };
+        let journal = Journal::over(slow, &deployment, clock(), Arc::new(Unguarded)).await.unwrap();
+        let plan = site.plan(&journal, &[resource("net", "net", &[], 1)]).await.unwrap();
+        let outcome = site.apply(&journal, &plan).await;
+        assert_eq!(site.census().len(), made, "{outcome:?}");
+        let written = String::from_utf8(store.bytes().unwrap()).unwrap();
+        assert_eq!(
+            written.matches("\"begin\"").count() + written.matches("\"retried\"").count(),
+            announced,
+            "{written}"
+        );
+        if made == 0 {
+            let told = &outcome.failed[0];
+            let message = "writing down that it is about to begin has taken longer than 2 s, 5 times";
+            assert_eq!(told.chain, [message]);
+            assert!(told.help.as_deref().is_some_and(|help| help.starts_with("nothing was called")));
+        }
+    }
 }

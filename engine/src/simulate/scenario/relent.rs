@@ -6,7 +6,7 @@ use crate::address::Address;
 use crate::diag::Diagnostic;
 use crate::kind::Tags;
 use crate::resource::{Resource, destination};
-use crate::state::State;
+use crate::state::{Call, State};
 use crate::value::{Output, Value};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,8 +56,18 @@ impl Scenario {
 
     /// Takes the protection off everything, by a blueprint that asks for what is recorded.
     pub(super) async fn lift(&mut self, state: &State) -> Result<(), Violation> {
-        let recorded = state.records.iter();
-        let recorded = recorded.map(|(address, record)| (address, &record.kind, &*record.spec, &record.dependencies));
+        let (objects, recorded) = (self.desk.cloud.objects(), state.records.iter());
+        let recorded = recorded.map(|(address, record)| {
+            let there = |spec: &Json| stands_on(spec).all(|parent| objects.iter().any(|object| object.id == parent));
+            let update = state.pending.values().map(|pending| &pending.begin);
+            let mut update = update.filter(|begin| begin.call == Call::Update && begin.address == *address);
+            let asked =
+                update.find_map(|begin| Some((begin.spec.as_ref().filter(|spec| there(spec))?, &begin.dependencies)));
+            // Nobody asks for what stands on something that is gone; an update that was cut off has asked for something else.
+            let asked = asked.filter(|_| !there(&record.spec));
+            let (spec, dependencies) = asked.unwrap_or((&*record.spec, &record.dependencies));
+            (address, &record.kind, spec, dependencies)
+        });
         let begun = state.pending.values().filter(|pending| !state.records.contains_key(&pending.begin.address));
         let begun = begun.filter_map(|pending| {
             let begin = &pending.begin;
@@ -78,6 +88,11 @@ impl Scenario {
         self.run(&wish, Kill::Never).await?;
         Ok(())
     }
+}
+
+/// The identifiers of what something stands on.
+fn stands_on(spec: &Json) -> impl Iterator<Item = &str> {
+    spec["parents"].as_array().into_iter().flatten().filter_map(Json::as_str)
 }
 
 /// A recorded specification as somebody would write it: what it names is referred to.
