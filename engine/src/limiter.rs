@@ -8,9 +8,10 @@
 
 use std::time::Duration;
 
-/// No service is called more slowly, in calls per second: one call in two seconds is far less than what any limit allows
-/// a lone client, and it bounds how long a queue can take: a hundred calls end within four minutes whatever happens.
-const FLOOR: f64 = 0.5;
+/// No service is called more slowly, in calls per second: the lowest rate that EC2 documents for any call is two a second
+/// (RunInstances), and others are not known to be lower. It bounds how long a queue can take whatever happens. A call that is
+/// refused at this rate still waits longer from try to try ([`crate::pace::Retries`]), which slows it further.
+const FLOOR: f64 = 2.0;
 
 /// No service is called faster once it has complained, in calls per second: at the 50 ms that a call takes at least, 64
 /// calls in flight come to no more.
@@ -237,6 +238,6 @@ mod tests {
             limiter.throttled(now, now);
         }
         assert_eq!(limiter.rate(), Some(FLOOR));
-        assert_eq!(limiter.wait(Duration::from_secs(99)), Duration::from_secs(2));
+        assert_eq!(limiter.wait(Duration::from_secs(99)), Duration::from_millis(500));
     }
 }

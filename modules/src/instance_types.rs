@@ -152,6 +152,16 @@ const fn quotas(on_demand: &'static str, spot: Option<&'static str>) -> Quotas {
     Quotas { on_demand: Some(on_demand), spot }
 }
 
+/// The codes of the quotas that instances of a type count against; none where no source gives one.
+#[must_use]
+pub fn quotas_of(name: &str) -> Quotas {
+    match QUOTAS.iter().find(|(family, _)| name.starts_with(family)) {
+        Some((_, quotas)) => *quotas,
+        None if name.starts_with(|c| STANDARD.contains(c)) => quotas("L-1216C47A", Some("L-34B43A08")),
+        None => Quotas::default(),
+    }
+}
+
 impl InstanceType {
     /// The type of that name, if the catalogue has it.
     #[must_use]
@@ -164,15 +174,10 @@ impl InstanceType {
         lines().filter_map(read)
     }
 
-    /// The codes of the quotas that it counts against; none where no source gives one.
+    /// How many accelerators it has.
     #[must_use]
-    pub fn quotas(&self) -> Quotas {
-        let by_family = QUOTAS.iter().find(|(family, _)| self.name.starts_with(family));
-        match by_family {
-            Some((_, quotas)) => *quotas,
-            None if self.name.starts_with(|c| STANDARD.contains(c)) => quotas("L-1216C47A", Some("L-34B43A08")),
-            None => Quotas::default(),
-        }
+    pub fn accelerator_count(&self) -> u32 {
+        self.accelerators.as_ref().map_or(0, |accelerators| accelerators.count)
     }
 
     /// What expressions of modules see of it.
@@ -199,7 +204,7 @@ impl InstanceType {
             "lustre_efa": layout::lustre_efa(self),
             "disks": self.disks,
             "usage_classes": self.usage_classes,
-            "quotas": self.quotas(),
+            "quotas": quotas_of(&self.name),
             "regions": self.regions,
         })
     }
@@ -302,10 +307,7 @@ mod tests {
 
     #[test]
     fn quotas_go_by_family() {
-        let codes = |name: &str| {
-            let known = InstanceType { name: name.to_owned(), ..InstanceType::find("m5.xlarge").expect("it is there") };
-            (known.quotas().on_demand, known.quotas().spot)
-        };
+        let codes = |name: &str| (quotas_of(name).on_demand, quotas_of(name).spot);
         for (name, on_demand, spot) in [
             ("p4d.24xlarge", Some("L-417A185B"), Some("L-7212CCBC")),
             ("p5en.48xlarge", Some("L-417A185B"), Some("L-C4BD4855")),

@@ -99,7 +99,7 @@ async fn a_cluster_is_made_changed_and_deleted() {
     let both = with(&before, json!({ "deletion_protection": false, "logs": [] }));
     let wanted = serde_json::from_value(both.clone()).unwrap();
     let error = clusters.kind.update("trial", None, &wanted, &own).await.unwrap_err();
-    assert_eq!(error.class, ErrorClass::Transient);
+    assert_eq!(error.class, ErrorClass::Busy);
     assert_eq!(error.message, "EKS makes one change of trial at a time; logs comes after the one that is on its way");
     clusters.changes("trial", &before, &both, &own).await;
     clusters.deletes("trial").await;
@@ -221,7 +221,7 @@ async fn nodes_are_made_changed_and_ended() {
     let rolled = with(&changed, json!({ "launch_template_version": "2", "taints": [] }));
     let wanted = serde_json::from_value(rolled.clone()).unwrap();
     let error = groups.kind.update(&made.id, None, &wanted, &own).await.unwrap_err();
-    assert_eq!(error.class, ErrorClass::Transient);
+    assert_eq!(error.class, ErrorClass::Busy);
     let next =
         "EKS makes one change of trial/pool at a time; launch_template_version comes after the one that is on its way";
     assert_eq!(error.message, next);

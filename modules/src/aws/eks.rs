@@ -64,7 +64,7 @@ pub(super) fn apart(id: &str) -> Result<(&str, &str), KindError> {
 /// EKS makes one change of a thing at a time: this one has to wait for the one that is on its way.
 pub(super) fn busy(what: &str, next: impl fmt::Display) -> KindError {
     KindError {
-        class: ErrorClass::Transient,
+        class: ErrorClass::Busy,
         message: format!("EKS makes one change of {what} at a time; {next} comes after the one that is on its way"),
         help: Some("Run the same command again: it goes on from here.".to_owned()),
         source: None,
@@ -79,11 +79,6 @@ pub(super) fn issue(code: Option<&str>, message: Option<&str>, concerned: &[Stri
         (Some(message), some) => format!("{code}: {} ({})", message.trim(), some.join(", ")),
         (None, _) => code.to_owned(),
     }
-}
-
-/// True of what carries the deployment's tag.
-pub(super) fn is_of(observed: &Observed, deployment: &Deployment) -> bool {
-    observed.tags.as_ref().is_some_and(|tags| tags.deployment == *deployment)
 }
 
 /// The names of the clusters of the region. Needs `eks:ListClusters`.
@@ -106,7 +101,7 @@ where
     F: Future<Output = Result<Option<Observed>, KindError>>,
 {
     let found: Vec<Option<Observed>> = stream::iter(names).map(look).buffer_unordered(LOOKS).try_collect().await?;
-    Ok(found.into_iter().flatten().filter(|observed| is_of(observed, deployment)).collect())
+    Ok(found.into_iter().flatten().filter(|observed| tags::is_of(observed, deployment)).collect())
 }
 
 /// What all clusters hold of something, as `cluster/name`.

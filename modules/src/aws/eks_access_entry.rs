@@ -5,7 +5,7 @@
 
 use super::Tags;
 use super::cloud::Cloud;
-use super::eks::{NOBODYS, TAKEN, apart, born_with, in_clusters, is_of, of_deployment, retag, within};
+use super::eks::{NOBODYS, TAKEN, apart, born_with, in_clusters, of_deployment, retag, within};
 use super::error::Answer;
 use super::resource::{Resource, Seen, shown};
 use super::tags;
@@ -14,6 +14,7 @@ use aws_sdk_eks::types::{AccessEntry, AccessScope, AccessScopeType, AssociatedAc
 use forge_engine::address::Deployment;
 use forge_engine::kind as engine;
 use forge_engine::kind::{Effect, Hourly, KindError, Observed, OnIdentifier, Recovery, Typical};
+use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -116,11 +117,7 @@ impl Resource for Spec {
     ];
 
     async fn read_many(cloud: &Cloud, ids: &[String]) -> Result<Vec<Option<Observed>>, KindError> {
-        let mut found = Vec::with_capacity(ids.len());
-        for id in ids {
-            found.push(look(cloud, id).await?);
-        }
-        Ok(found)
+        try_join_all(ids.iter().map(|id| look(cloud, id))).await
     }
 
     async fn create(
@@ -195,7 +192,7 @@ impl Resource for Spec {
         of_deployment(ids.await?, deployment, |id| async move {
             // The policies are asked for only of those that are ours.
             let there = describe(cloud, &id).await?.map(|there| seen(&id, there, &[]));
-            if there.is_some_and(|there| is_of(&there, deployment)) { look(cloud, &id).await } else { Ok(None) }
+            if there.is_some_and(|there| tags::is_of(&there, deployment)) { look(cloud, &id).await } else { Ok(None) }
         })
         .await
     }

@@ -8,7 +8,7 @@ use super::Tags;
 use super::cloud::{Cloud, empty};
 use super::eks::{NOBODYS, TAKEN, apart, born_with, busy, in_clusters, issue, of_deployment, retag, within};
 use super::error::{Answer, unbuilt};
-use super::resource::{Resource, Seen, shown};
+use super::resource::{Resource, Seen, Stage, deleted, shown};
 use super::tags;
 use crate::planned::{FREE, Planned};
 use aws_sdk_eks::types::{
@@ -16,7 +16,8 @@ use aws_sdk_eks::types::{
 };
 use forge_engine::address::Deployment;
 use forge_engine::kind as engine;
-use forge_engine::kind::{Effect, ErrorClass, Hourly, KindError, Observed, OnIdentifier, Readiness, Recovery, Typical};
+use forge_engine::kind::{Effect, Hourly, KindError, Observed, OnIdentifier, Readiness, Recovery, Typical};
+use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -88,11 +89,7 @@ impl Resource for Spec {
     ];
 
     async fn read_many(cloud: &Cloud, ids: &[String]) -> Result<Vec<Option<Observed>>, KindError> {
-        let mut found = Vec::with_capacity(ids.len());
-        for id in ids {
-            found.push(look(cloud, id).await?);
-        }
-        Ok(found)
+        try_join_all(ids.iter().map(|id| look(cloud, id))).await
     }
 
     async fn create(
@@ -157,16 +154,15 @@ impl Resource for Spec {
     async fn delete(cloud: &Cloud, id: &str) -> Result<(), KindError> {
         let (cluster, name) = apart(id)?;
         let call = cloud.eks().await.delete_addon().cluster_name(cluster).addon_name(name);
-        match call.send().await.of_present(cloud, "eks:DeleteAddon") {
-            Ok(_) => Ok(()),
-            // It is refused as well when it is on its way out already.
-            Err(refused) if refused.class == ErrorClass::NotYetVisible => {
-                let there = describe(cloud, id).await?;
-                let going = there.is_none_or(|addon| addon.status == Some(AddonStatus::Deleting));
-                if going { Ok(()) } else { Err(refused) }
-            }
-            Err(refused) => Err(refused),
-        }
+        let asked = call.send().await.of_present(cloud, "eks:DeleteAddon");
+        let stage = async {
+            Ok(match describe(cloud, id).await?.map(|addon| addon.status) {
+                None | Some(Some(AddonStatus::Deleting)) => Stage::Going,
+                Some(Some(AddonStatus::Creating | AddonStatus::Updating)) => Stage::Changing,
+                Some(_) => Stage::Staying,
+            })
+        };
+        deleted(asked, stage).await
     }
 
     async fn list(cloud: &Cloud, deployment: &Deployment) -> Result<Vec<Observed>, KindError> {

@@ -8,7 +8,7 @@ use super::Tags;
 use super::cloud::Cloud;
 use super::eks::{NOBODYS, TAKEN, born_with, busy, clusters, issue, of_deployment, retag};
 use super::error::Answer;
-use super::resource::{Resource, Seen, shown};
+use super::resource::{Resource, Seen, Stage, deleted, shown};
 use super::tags;
 use crate::planned::{Planned, replace};
 use aws_sdk_eks::types::builders::VpcConfigRequestBuilder;
@@ -19,6 +19,7 @@ use aws_sdk_eks::types::{
 use forge_engine::address::Deployment;
 use forge_engine::kind as engine;
 use forge_engine::kind::{Effect, ErrorClass, KindError, Observed, OnIdentifier, Readiness, Recovery, Typical};
+use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeSet;
@@ -149,11 +150,7 @@ impl Resource for Spec {
     ];
 
     async fn read_many(cloud: &Cloud, ids: &[String]) -> Result<Vec<Option<Observed>>, KindError> {
-        let mut found = Vec::with_capacity(ids.len());
-        for name in ids {
-            found.push(describe(cloud, name).await?.map(|cluster| seen(name, cluster)));
-        }
-        Ok(found)
+        try_join_all(ids.iter().map(|name| async move { Ok(describe(cloud, name).await?.map(|cluster| seen(name, cluster))) })).await
     }
 
     async fn create(
@@ -225,14 +222,17 @@ impl Resource for Spec {
     }
 
     async fn delete(cloud: &Cloud, id: &str) -> Result<(), KindError> {
-        let gone = cloud.eks().await.delete_cluster().name(id).send().await.of_present(cloud, "eks:DeleteCluster");
-        let Err(refused) = gone else { return Ok(()) };
+        let asked = cloud.eks().await.delete_cluster().name(id).send().await.of_present(cloud, "eks:DeleteCluster");
+        let stage = async {
+            Ok(match describe(cloud, id).await?.map(|cluster| cluster.status) {
+                None | Some(Some(ClusterStatus::Deleting)) => Stage::Going,
+                Some(Some(ClusterStatus::Creating | ClusterStatus::Updating)) => Stage::Changing,
+                Some(_) => Stage::Staying,
+            })
+        };
+        let Err(refused) = deleted(asked, stage).await else { return Ok(()) };
         if refused.class != ErrorClass::NotYetVisible {
             return Err(refused);
-        }
-        let there = describe(cloud, id).await?;
-        if there.is_none_or(|cluster| cluster.status == Some(ClusterStatus::Deleting)) {
-            return Ok(());
         }
         let mut groups = Vec::new();
         let mut pages = cloud.eks().await.list_nodegroups().cluster_name(id).into_paginator().items().send();

@@ -10,7 +10,7 @@ use super::cloud::Cloud;
 use super::eks::{NOBODYS, TAKEN, apart, born_with, busy, in_clusters, issue, of_deployment, retag, within};
 use super::error::{Answer, lacks_capacity};
 use super::price;
-use super::resource::{Resource, Seen, shown};
+use super::resource::{Resource, Seen, Stage, deleted, shown};
 use super::tags;
 use super::{Market, Tags};
 use crate::planned::{FREE, Planned, replace};
@@ -18,7 +18,8 @@ use aws_sdk_eks::types as sdk;
 use aws_sdk_eks::types::{Nodegroup, NodegroupIssueCode, NodegroupStatus};
 use forge_engine::address::Deployment;
 use forge_engine::kind as engine;
-use forge_engine::kind::{Effect, ErrorClass, Hourly, KindError, Observed, OnIdentifier, Readiness, Recovery, Typical};
+use forge_engine::kind::{Effect, Hourly, KindError, Observed, OnIdentifier, Readiness, Recovery, Typical};
+use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -160,11 +161,7 @@ impl Resource for Spec {
     ];
 
     async fn read_many(cloud: &Cloud, ids: &[String]) -> Result<Vec<Option<Observed>>, KindError> {
-        let mut found = Vec::with_capacity(ids.len());
-        for id in ids {
-            found.push(describe(cloud, id).await?.map(|group| seen(id, group)));
-        }
-        Ok(found)
+        try_join_all(ids.iter().map(|id| async move { Ok(describe(cloud, id).await?.map(|group| seen(id, group))) })).await
     }
 
     async fn create(
@@ -237,16 +234,15 @@ impl Resource for Spec {
     async fn delete(cloud: &Cloud, id: &str) -> Result<(), KindError> {
         let (cluster, name) = apart(id)?;
         let call = cloud.eks().await.delete_nodegroup().cluster_name(cluster).nodegroup_name(name);
-        match call.send().await.of_present(cloud, "eks:DeleteNodegroup") {
-            Ok(_) => Ok(()),
-            // It is refused as well when it is on its way out already.
-            Err(refused) if refused.class == ErrorClass::NotYetVisible => {
-                let there = describe(cloud, id).await?;
-                let going = there.is_none_or(|group| group.status == Some(NodegroupStatus::Deleting));
-                if going { Ok(()) } else { Err(refused) }
-            }
-            Err(refused) => Err(refused),
-        }
+        let asked = call.send().await.of_present(cloud, "eks:DeleteNodegroup");
+        let stage = async {
+            Ok(match describe(cloud, id).await?.map(|group| group.status) {
+                None | Some(Some(NodegroupStatus::Deleting)) => Stage::Going,
+                Some(Some(NodegroupStatus::Creating | NodegroupStatus::Updating)) => Stage::Changing,
+                Some(_) => Stage::Staying,
+            })
+        };
+        deleted(asked, stage).await
     }
 
     async fn list(cloud: &Cloud, deployment: &Deployment) -> Result<Vec<Observed>, KindError> {

@@ -14,6 +14,7 @@ use aws_sdk_eks::types::PodIdentityAssociation;
 use forge_engine::address::Deployment;
 use forge_engine::kind as engine;
 use forge_engine::kind::{Effect, Hourly, KindError, Observed, OnIdentifier, Recovery, Typical};
+use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -72,11 +73,7 @@ impl Resource for Spec {
     ];
 
     async fn read_many(cloud: &Cloud, ids: &[String]) -> Result<Vec<Option<Observed>>, KindError> {
-        let mut found = Vec::with_capacity(ids.len());
-        for id in ids {
-            found.push(describe(cloud, id).await?.map(|there| seen(id, there)));
-        }
-        Ok(found)
+        try_join_all(ids.iter().map(|id| async move { Ok(describe(cloud, id).await?.map(|there| seen(id, there))) })).await
     }
 
     async fn create(

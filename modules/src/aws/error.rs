@@ -194,7 +194,7 @@ pub(super) fn classify(call: &str, code: &str, message: &str, status: Option<u16
         (of.is_empty() || *of == service) && (with.is_empty() || *with == code) && message.contains(part)
     });
     let again = "Run the same command again: it goes on from here.";
-    if code == "LimitExceeded" || is(QUOTA) {
+    if is(QUOTA) {
         let service = if matches!(service, "ec2" | "autoscaling")
             && is(&["VcpuLimitExceeded", "InstanceLimitExceeded", "MaxSpotInstanceCountExceeded"])
         {

@@ -8,7 +8,8 @@ use super::Tags;
 use super::cloud::{Cloud, empty};
 use super::error::Answer;
 use super::fsx::{born_with, pairs, retag};
-use super::resource::{Resource, Seen, in_order, shown};
+use super::resource::{Resource, Seen, Stage, deleted, in_order, shown};
+use super::tags::is_of;
 use crate::planned::{FREE, Planned, replace};
 use aws_sdk_fsx::types as sdk;
 use aws_sdk_fsx::types::{DataRepositoryAssociation, DataRepositoryLifecycle};
@@ -189,13 +190,15 @@ impl Resource for Spec {
     async fn delete(cloud: &Cloud, id: &str) -> Result<(), KindError> {
         let call = cloud.fsx().await.delete_data_repository_association().association_id(id);
         let call = call.delete_data_in_file_system(false);
-        let gone = call.send().await.of_present(cloud, "fsx:DeleteDataRepositoryAssociation");
-        let Err(refused) = gone else { return Ok(()) };
-        // It is refused when it is on its way out already.
-        match find(cloud, &[id.to_owned()]).await?.pop().and_then(|there| there.lifecycle) {
-            None | Some(DataRepositoryLifecycle::Deleting) => Ok(()),
-            Some(_) => Err(refused),
-        }
+        let asked = call.send().await.of_present(cloud, "fsx:DeleteDataRepositoryAssociation");
+        let stage = async {
+            Ok(match find(cloud, &[id.to_owned()]).await?.pop().and_then(|there| there.lifecycle) {
+                None | Some(DataRepositoryLifecycle::Deleting) => Stage::Going,
+                Some(DataRepositoryLifecycle::Creating | DataRepositoryLifecycle::Updating) => Stage::Changing,
+                Some(_) => Stage::Staying,
+            })
+        };
+        deleted(asked, stage).await
     }
 
     async fn list(cloud: &Cloud, deployment: &Deployment) -> Result<Vec<Observed>, KindError> {
@@ -204,8 +207,7 @@ impl Resource for Spec {
         while let Some(page) = pages.next().await {
             found.extend(page.of(cloud, "fsx:DescribeDataRepositoryAssociations")?.associations.unwrap_or_default());
         }
-        let ours = |seen: &Observed| seen.tags.as_ref().is_some_and(|tags| tags.deployment == *deployment);
-        Ok(found.into_iter().filter_map(seen).filter(ours).collect())
+        Ok(found.into_iter().filter_map(seen).filter(|seen| is_of(seen, deployment)).collect())
     }
 }
 

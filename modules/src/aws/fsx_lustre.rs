@@ -10,7 +10,8 @@ use super::error::Answer;
 use super::fsx::{born_with, pairs, retag};
 use super::fsx_sizes::check;
 use super::price;
-use super::resource::{Resource, Seen, in_order, shown};
+use super::resource::{Resource, Seen, Stage, deleted, in_order, shown};
+use super::tags::is_of;
 use crate::planned::Planned;
 use aws_sdk_fsx::types as sdk;
 use aws_sdk_fsx::types::{AdministrativeActionType, FileSystem, FileSystemLifecycle, Status};
@@ -234,18 +235,15 @@ impl Resource for Spec {
     async fn delete(cloud: &Cloud, id: &str) -> Result<(), KindError> {
         let how = sdk::DeleteFileSystemLustreConfiguration::builder().skip_final_backup(true).build();
         let call = cloud.fsx().await.delete_file_system().file_system_id(id).lustre_configuration(how);
-        let gone = call.send().await.of_present(cloud, "fsx:DeleteFileSystem");
-        let Err(refused) = gone else { return Ok(()) };
-        // It is refused when it is on its way out already, and while it is being made.
-        match find(cloud, &[id.to_owned()]).await?.pop().and_then(|there| there.lifecycle) {
-            None | Some(FileSystemLifecycle::Deleting) => Ok(()),
-            Some(FileSystemLifecycle::Creating | FileSystemLifecycle::Updating)
-                if refused.class == ErrorClass::Terminal =>
-            {
-                Err(KindError { class: ErrorClass::Transient, ..refused })
-            }
-            Some(_) => Err(refused),
-        }
+        let asked = call.send().await.of_present(cloud, "fsx:DeleteFileSystem");
+        let stage = async {
+            Ok(match find(cloud, &[id.to_owned()]).await?.pop().and_then(|there| there.lifecycle) {
+                None | Some(FileSystemLifecycle::Deleting) => Stage::Going,
+                Some(FileSystemLifecycle::Creating | FileSystemLifecycle::Updating) => Stage::Changing,
+                Some(_) => Stage::Staying,
+            })
+        };
+        deleted(asked, stage).await
     }
 
     async fn list(cloud: &Cloud, deployment: &OfDeployment) -> Result<Vec<Observed>, KindError> {
@@ -254,8 +252,7 @@ impl Resource for Spec {
         while let Some(page) = pages.next().await {
             found.extend(page.of(cloud, "fsx:DescribeFileSystems")?.file_systems.unwrap_or_default());
         }
-        let ours = |seen: &Observed| seen.tags.as_ref().is_some_and(|tags| tags.deployment == *deployment);
-        Ok(found.into_iter().filter_map(seen).filter(ours).collect())
+        Ok(found.into_iter().filter_map(seen).filter(|seen| is_of(seen, deployment)).collect())
     }
 }
 
@@ -306,7 +303,7 @@ impl Spec {
     async fn change(&self, cloud: &Cloud, id: &str, there: &FileSystem) -> Result<(), KindError> {
         let Some(mut changes) = self.changes(&as_it_will_be(there)) else { return Ok(()) };
         let busy = |progress: &str| KindError {
-            class: ErrorClass::Transient,
+            class: ErrorClass::Busy,
             message: format!("FSx makes one change of {id} at a time, and is at one: {progress}"),
             help: Some("Run the same command again: it goes on from here.".to_owned()),
             source: None,

@@ -7,7 +7,7 @@ use super::error::Answer;
 use super::iam::{IAM_VISIBILITY, TAKEN, born_with, by_key, changes, partition, path};
 use super::policy::{allowed, allowing, trusted, trusting};
 use super::resource::{Resource, Seen, not_shown, shown};
-use super::tags::same_creation;
+use super::tags::{is_of, same_creation};
 use crate::planned::{FREE, Planned};
 use forge_engine::address::Deployment;
 use forge_engine::kind as engine;
@@ -205,7 +205,7 @@ impl Resource for Spec {
             names.push(role.of(cloud, "iam:ListRoles")?.role_name);
         }
         let found = Self::read_many(cloud, &names).await?.into_iter().flatten();
-        Ok(found.filter(|seen| seen.tags.as_ref().is_some_and(|tags| tags.deployment == *deployment)).collect())
+        Ok(found.filter(|seen| is_of(seen, deployment)).collect())
     }
 }
 

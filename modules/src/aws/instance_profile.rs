@@ -6,7 +6,7 @@ use super::cloud::{Cloud, empty};
 use super::error::Answer;
 use super::iam::{IAM_VISIBILITY, TAKEN, born_with, by_key, changes, path};
 use super::resource::{Resource, Seen, not_shown, shown};
-use super::tags::same_creation;
+use super::tags::{is_of, same_creation};
 use crate::planned::{FREE, Planned};
 use aws_sdk_iam::types::InstanceProfile;
 use forge_engine::address::Deployment;
@@ -131,7 +131,7 @@ impl Resource for Spec {
             names.push(profile.of(cloud, "iam:ListInstanceProfiles")?.instance_profile_name);
         }
         let found = Self::read_many(cloud, &names).await?.into_iter().flatten();
-        Ok(found.filter(|seen| seen.tags.as_ref().is_some_and(|tags| tags.deployment == *deployment)).collect())
+        Ok(found.filter(|seen| is_of(seen, deployment)).collect())
     }
 }
 

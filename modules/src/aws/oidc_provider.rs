@@ -6,7 +6,7 @@ use super::cloud::{Cloud, empty};
 use super::error::Answer;
 use super::iam::{IAM_VISIBILITY, TAKEN, born_with, by_key, changes, partition};
 use super::resource::{Resource, Seen, shown};
-use super::tags::same_creation;
+use super::tags::{is_of, same_creation};
 use crate::planned::{FREE, Planned};
 use forge_engine::address::Deployment;
 use forge_engine::kind as engine;
@@ -145,8 +145,7 @@ impl Resource for Spec {
         let arns: Vec<String> = listed.unwrap_or_default().into_iter().filter_map(|listed| listed.arn).collect();
         let looks = iter(arns).map(|arn| async move { look(cloud, &arn).await }).buffered(LOOKS);
         let found: Vec<Option<Observed>> = looks.try_collect().await?;
-        let ours = |seen: &Observed| seen.tags.as_ref().is_some_and(|tags| tags.deployment == *deployment);
-        Ok(found.into_iter().flatten().filter(ours).collect())
+        Ok(found.into_iter().flatten().filter(|seen| is_of(seen, deployment)).collect())
     }
 }
 

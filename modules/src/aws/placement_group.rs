@@ -12,6 +12,7 @@ use aws_sdk_ec2::types::{Filter, PlacementGroup, PlacementGroupState, PlacementS
 use forge_engine::address::Deployment;
 use forge_engine::kind as engine;
 use forge_engine::kind::{Effect, Hourly, KindError, Observed, OnIdentifier, Readiness, Recovery, Typical};
+use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -82,11 +83,7 @@ impl Resource for Spec {
 
     /// One at a time: no filter takes identifiers, and an identifier that is gone hides the others.
     async fn read_many(cloud: &Cloud, ids: &[String]) -> Result<Vec<Option<Observed>>, KindError> {
-        let mut found = Vec::with_capacity(ids.len());
-        for id in ids {
-            found.push(by_id(cloud, id).await?.and_then(observed));
-        }
-        Ok(found)
+        try_join_all(ids.iter().map(|id| async move { Ok(by_id(cloud, id).await?.and_then(observed)) })).await
     }
 
     async fn create(

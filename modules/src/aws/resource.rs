@@ -11,7 +11,9 @@
 use super::cloud::Cloud;
 use crate::planned::Planned;
 use forge_engine::address::Deployment;
-use forge_engine::kind::{Effect, Hourly, Kind, KindError, Observed, OnIdentifier, Readiness, Recovery, Tags, Typical};
+use forge_engine::kind::{
+    Effect, ErrorClass, Hourly, Kind, KindError, Observed, OnIdentifier, Readiness, Recovery, Tags, Typical,
+};
 use serde::Serialize;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -203,6 +205,37 @@ impl Seen {
     }
 }
 
+/// Where something is between coming and going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It is gone, or on its way out.
+    Going,
+    /// It is being made or changed.
+    Changing,
+    /// It stays as it is.
+    Staying,
+}
+
+/// What came of a deletion. Services refuse one as well of what is on its way out already, and while a change is under way;
+/// `stage` is asked for only then.
+///
+/// # Errors
+/// When it was refused for another reason, or has to wait for a change.
+pub(super) async fn deleted<T>(
+    asked: Result<T, KindError>,
+    stage: impl Future<Output = Result<Stage, KindError>>,
+) -> Result<(), KindError> {
+    let Err(refused) = asked else { return Ok(()) };
+    if !matches!(refused.class, ErrorClass::Terminal | ErrorClass::NotYetVisible) {
+        return Err(refused);
+    }
+    match stage.await? {
+        Stage::Going => Ok(()),
+        Stage::Changing => Err(KindError { class: ErrorClass::Busy, ..refused }),
+        Stage::Staying => Err(refused),
+    }
+}
+
 /// What was found, in the order of what was asked for.
 pub(super) fn in_order(ids: &[String], found: Vec<Observed>) -> Vec<Option<Observed>> {
     let mut found: BTreeMap<String, Observed> = found.into_iter().map(|seen| (seen.id.clone(), seen)).collect();
@@ -220,5 +253,5 @@ pub(super) fn shown(what: &str, mut seen: Vec<Option<Observed>>) -> Result<Obser
 /// What a call has just made or changed, and AWS does not show.
 pub(super) fn not_shown(what: &str) -> KindError {
     let message = format!("AWS does not show {what} yet");
-    KindError { class: forge_engine::kind::ErrorClass::NotYetVisible, message, help: None, source: None }
+    KindError { class: ErrorClass::NotYetVisible, message, help: None, source: None }
 }

@@ -26,7 +26,7 @@ use aws_sdk_s3::types::{
 use forge_engine::address::Deployment;
 use forge_engine::kind as engine;
 use forge_engine::kind::{Effect, KindError, Observed, OnIdentifier, Recovery, Typical};
-use futures::future::try_join4;
+use futures::future::{try_join_all, try_join4};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -143,11 +143,7 @@ impl Resource for Spec {
     ];
 
     async fn read_many(cloud: &Cloud, ids: &[String]) -> Result<Vec<Option<Observed>>, KindError> {
-        let mut found = Vec::with_capacity(ids.len());
-        for name in ids {
-            found.push(seen(cloud, name).await?);
-        }
-        Ok(found)
+        try_join_all(ids.iter().map(|name| seen(cloud, name))).await
     }
 
     async fn create(

@@ -6,7 +6,7 @@
 
 use super::Tags as Own;
 use forge_engine::address::{Address, Deployment, OperationId};
-use forge_engine::kind::{ErrorClass, KindError, Tags};
+use forge_engine::kind::{ErrorClass, KindError, Observed, Tags};
 use std::collections::BTreeMap;
 
 pub(super) const DEPLOYMENT: &str = "forge:deployment";
@@ -100,6 +100,11 @@ pub(super) fn split(tags: impl IntoIterator<Item = (String, String)>) -> (Option
         _ => None,
     };
     (ours, tags)
+}
+
+/// True of what carries the deployment's tag.
+pub(super) fn is_of(observed: &Observed, deployment: &Deployment) -> bool {
+    observed.tags.as_ref().is_some_and(|tags| tags.deployment == *deployment)
 }
 
 /// Whether what has a name already is what this very creation has made before.

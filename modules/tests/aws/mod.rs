@@ -237,7 +237,7 @@ impl<S: Resource> Trial<S> {
             let mut tries = 0..1000;
             let changed = loop {
                 match self.kind.update(id, before, &wanted, tags).await {
-                    Err(error) if error.class == ErrorClass::Transient && tries.next().is_some() => {
+                    Err(error) if error.class == ErrorClass::Busy && tries.next().is_some() => {
                         tokio::time::sleep(Duration::from_millis(20)).await;
                     }
                     changed => break changed.unwrap_or_else(|error| panic!("{}: {}", S::NAME, error.message)),

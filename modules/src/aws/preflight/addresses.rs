@@ -120,7 +120,7 @@ fn of_group<'a>(group: &'a Group, rooms: &mut BTreeMap<&str, Room<'a>>, answers:
     }
     // Kubernetes' network plugin takes as many as an interface can have, for pods to come.
     let types = answers.types.as_ref().and_then(|types| types.as_ref().ok())?;
-    let each = u64::from(types.get(group.types.first()?)?.addresses) * each;
+    let each = u64::from(types.get(group.types.first()?)?.network.addresses_per_interface?) * each;
     let wanted = u64::from(group.more) * each;
     if !group.kubernetes || each == 0 || wanted <= free {
         return None;

@@ -5,12 +5,12 @@
 
 use super::permissions::{self, Judged};
 use super::quotas::{self, Held};
-use super::types::Facts;
 use super::wants::Wants;
 use super::{addresses, catalogue, instances, offering, zones};
 use crate::aws::error::Answer;
 use crate::aws::least_privilege::Wanted;
 use crate::aws::{Caller, Cloud};
+use crate::instance_types::InstanceType;
 use forge_engine::kind::{ErrorClass, KindError};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +34,7 @@ pub(super) struct Answers {
     /// In which zones each type is offered.
     pub(super) offerings: Option<Said<BTreeMap<String, BTreeSet<String>>>>,
     /// What EC2 says of the types.
-    pub(super) types: Option<Said<BTreeMap<String, Facts>>>,
+    pub(super) types: Option<Said<BTreeMap<String, InstanceType>>>,
     /// The instances that run, and the places that are reserved for some.
     pub(super) running: Option<Said<Vec<instances::Running>>>,
     pub(super) reserved: Option<Said<Vec<instances::Kept>>>,

@@ -4,12 +4,12 @@
 //! Places that are reserved count as if their instances ran; instances in capacity blocks do not count.
 
 use super::ask::{Answers, number};
-use super::types::{Facts, bundled};
 use super::wants::{Group, Wants};
 use super::{counted, said};
 use crate::aws::ec2::filter;
 use crate::aws::error::Answer;
 use crate::aws::{Cloud, Market};
+use crate::instance_types::{InstanceType, quotas_of};
 use crate::preflight::{Finding, Verdict};
 use aws_sdk_ec2::types::{CapacityReservationType, InstanceLifecycleType};
 use forge_engine::kind::KindError;
@@ -35,19 +35,8 @@ pub(super) const QUOTAS: &[(&str, &str, Option<f64>)] = &[
 
 /// The quota under which instances of a type run; none when it is not known here.
 pub(super) fn code(instance_type: &str, spot: bool) -> Option<&'static str> {
-    let family: String = instance_type.chars().take_while(char::is_ascii_alphabetic).collect();
-    let of = |on_demand, spots| Some(if spot { spots } else { on_demand });
-    match family.as_str() {
-        "p" if !spot => Some("L-417A185B"),
-        // Of P6 no quota for spot instances is documented.
-        "p" if instance_type.starts_with("p5") => Some("L-C4BD4855"),
-        "p" if ["p4", "p3", "p2"].iter().any(|old| instance_type.starts_with(old)) => Some("L-7212CCBC"),
-        "g" | "gr" | "vt" => of("L-DB2E81BA", "L-3819A6DF"),
-        "inf" => of("L-1945791B", "L-B5D1601B"),
-        "trn" => of("L-2C3B7624", "L-6B0D517C"),
-        "a" | "c" | "d" | "h" | "i" | "im" | "is" | "m" | "r" | "t" | "z" => of("L-1216C47A", "L-34B43A08"),
-        _ => None,
-    }
+    let quotas = quotas_of(instance_type);
+    if spot { quotas.spot } else { quotas.on_demand }
 }
 
 /// Instances that run.
@@ -78,7 +67,7 @@ pub(super) async fn running(cloud: &Cloud) -> Result<Vec<Running>, KindError> {
                 continue;
             }
             let cores = instance.cpu_options.map(|cpu| number(cpu.core_count) * number(cpu.threads_per_core));
-            let vcpus = bundled(of.as_str()).map(|facts| facts.vcpus).or(cores).unwrap_or(0);
+            let vcpus = InstanceType::find(of.as_str()).map(|known| known.vcpus).or(cores).unwrap_or(0);
             let spot = lifecycle == Some(InstanceLifecycleType::Spot);
             running.push(Running { instance_type: of.as_str().to_owned(), spot, vcpus });
         }
@@ -126,7 +115,7 @@ fn counts(group: &Group) -> bool {
 
 fn vcpus(name: &str, answers: &Answers) -> Option<u32> {
     let told = answers.types.as_ref().and_then(|types| types.as_ref().ok()).and_then(|types| types.get(name));
-    told.map(|facts: &Facts| facts.vcpus).or_else(|| bundled(name).map(|facts| facts.vcpus))
+    told.map(|told| told.vcpus).or_else(|| InstanceType::find(name).map(|known| known.vcpus))
 }
 
 pub(super) fn check(wants: &Wants, answers: &Answers) -> Vec<Finding> {
@@ -216,24 +205,5 @@ fn verdict(code: &'static str, more: &More, in_use: u64, answers: &Answers) -> F
     match &more.first {
         Some(address) => finding.at(address),
         None => finding,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn families_have_their_quotas() {
-        let of = |name| (code(name, false), code(name, true));
-        assert_eq!(of("p5en.48xlarge"), (Some("L-417A185B"), Some("L-C4BD4855")));
-        assert_eq!(of("p4d.24xlarge"), (Some("L-417A185B"), Some("L-7212CCBC")));
-        assert_eq!(of("p6-b200.48xlarge"), (Some("L-417A185B"), None));
-        assert_eq!(of("g6e.xlarge"), (Some("L-DB2E81BA"), Some("L-3819A6DF")));
-        assert_eq!(of("trn2.48xlarge"), (Some("L-2C3B7624"), Some("L-6B0D517C")));
-        assert_eq!(of("inf2.xlarge"), (Some("L-1945791B"), Some("L-B5D1601B")));
-        assert_eq!(of("m5.xlarge"), (Some("L-1216C47A"), Some("L-34B43A08")));
-        assert_eq!(of("c7i-flex.large"), (Some("L-1216C47A"), Some("L-34B43A08")));
-        assert_eq!(of("u7i-12tb.224xlarge"), (None, None));
     }
 }

@@ -15,7 +15,6 @@ mod instances;
 mod offering;
 mod permissions;
 mod quotas;
-mod types;
 mod wants;
 mod zones;
 

@@ -1,8 +1,8 @@
 use super::ask::Answers;
 use super::quotas::Held;
-use super::types::Facts;
 use super::*;
 use crate::aws::preflight::{addresses, instances, zones};
+use crate::instance_types::InstanceType;
 use forge_engine::address::{Address, Deployment};
 use forge_engine::plan::{Action, Purpose, SCHEMA, Step};
 use forge_engine::value::{Output, Value};
@@ -75,7 +75,7 @@ fn reference() -> Vec<Step> {
 fn well() -> Answers {
     let zone = |id: &str| zones::Zone { id: id.to_owned(), opted_in: true };
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
-    let p4d = Facts { vcpus: 96, accelerators: 8, efa: 4, addresses: 50 };
+    let p4d = InstanceType::find("p4d.24xlarge").unwrap();
     Answers {
         region: "us-west-2".to_owned(),
         zones: Some(Ok(BTreeMap::from([
@@ -280,7 +280,8 @@ fn what_grows_counts_by_what_comes_and_what_is_paid_elsewhere_does_not() {
 #[test]
 fn what_forge_takes_a_type_for_is_compared_with_what_it_is() {
     let mut answers = well();
-    let other = Facts { vcpus: 96, accelerators: 8, efa: 8, addresses: 50 };
+    let mut other = InstanceType::find("p4d.24xlarge").unwrap();
+    other.network.efa = 8;
     answers.types = Some(Ok(BTreeMap::from([("p4d.24xlarge".to_owned(), other)])));
     assert_eq!(
         told(reference(), &answers),
