@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::home::Home;
 use crate::interrupt::Applying;
 use crate::project::deployment;
-use crate::turn::{Owned, Turn};
+use crate::turn::{Owned, Turn, duration_of};
 use crate::ui::Ui;
 use crate::view;
 use crate::view::live::Live;
@@ -18,6 +18,7 @@ use forge_engine::forecast::forecast;
 use forge_engine::journal::{BucketStore, FILE as JOURNAL, Journal};
 use forge_engine::kind::Kinds;
 use forge_engine::observe::{Observations, ObserveOptions, observe};
+use forge_engine::pace::{RETRIES, Retries};
 use forge_engine::plan::Plan;
 use forge_engine::state::State;
 use jiff::Timestamp;
@@ -57,6 +58,14 @@ pub(crate) fn read_state(home: &Home, name: &str) -> Result<State, Failure> {
     }
 }
 
+/// For how long a call that fails is repeated at most, where the engine would repeat it for longer: for whoever would rather
+/// see an error than wait for minutes, tests first of all.
+const BUDGET_VARIABLE: &str = "FORGE_RETRY_BUDGET";
+
+fn retries() -> Result<Retries, Failure> {
+    Ok(duration_of(BUDGET_VARIABLE)?.map_or(RETRIES, |budget| RETRIES.within(budget)))
+}
+
 /// Looks at the world and plans, without locking.
 pub(crate) async fn look_and_plan(
     name: &Deployment,
@@ -65,7 +74,7 @@ pub(crate) async fn look_and_plan(
     refresh: bool,
     plan: impl Fn(&Observations) -> Result<Plan, Vec<Diagnostic>>,
 ) -> Result<Plan, Failure> {
-    let options = ObserveOptions { refresh, ..ObserveOptions::default() };
+    let options = ObserveOptions { refresh, retry: retries()?, ..ObserveOptions::default() };
     forge_engine::observe::look_and_plan(name, state, kinds, Timestamp::now(), &options, plan)
         .await
         .map_err(|findings| Failure::findings(Sources::default(), findings))
@@ -73,7 +82,8 @@ pub(crate) async fn look_and_plan(
 
 /// What carries the deployment's tags, whatever is recorded.
 pub(crate) async fn look(name: &Deployment, kinds: &Kinds) -> Result<Observations, Failure> {
-    observe(name, &State::default(), kinds, Timestamp::now(), &ObserveOptions::default())
+    let options = ObserveOptions { retry: retries()?, ..ObserveOptions::default() };
+    observe(name, &State::default(), kinds, Timestamp::now(), &options)
         .await
         .map_err(|findings| Failure::findings(Sources::default(), findings))
 }
@@ -155,7 +165,7 @@ impl Site {
             kinds: &self.kinds,
             sink: &show,
             cancel: &cancel,
-            limits: Limits::default(),
+            limits: Limits { retry: retries()?, ..Limits::default() },
             guard: &*guard,
             new_operation: &random_operation,
         };

@@ -232,11 +232,16 @@ fn host() -> String {
 }
 
 fn ttl() -> Result<Duration, Failure> {
-    let Some(text) = std::env::var_os(TTL_VARIABLE) else { return Ok(TTL) };
+    Ok(duration_of(TTL_VARIABLE)?.unwrap_or(TTL))
+}
+
+/// The duration that a variable of the environment says; none when it is not set.
+pub(crate) fn duration_of(variable: &str) -> Result<Option<Duration>, Failure> {
+    let Some(text) = std::env::var_os(variable) else { return Ok(None) };
     let text = text.to_string_lossy();
-    parse_duration(&text).ok().filter(|ttl| !ttl.is_zero()).ok_or_else(|| {
-        Failure::usage(format!("{TTL_VARIABLE} is {text:?}, which is no duration"))
-            .help("Write it as 20s, or unset it.")
+    let duration = parse_duration(&text).ok().filter(|duration| !duration.is_zero());
+    duration.map(Some).ok_or_else(|| {
+        Failure::usage(format!("{variable} is {text:?}, which is no duration")).help("Write it as 20s, or unset it.")
     })
 }
 

@@ -234,9 +234,9 @@ mod tests {
         let calls: FuturesUnordered<_> =
             ["a", "b", "c"].into_iter().map(|name| call(&gate, &site, name, 0, &order)).collect();
         calls.collect::<Vec<_>>().await;
-        // One call in the second of the complaint: from then on one in two seconds, as the floor has it.
+        // One call in the second of the complaint: from then on two in a second, as the floor has it.
         let order: Vec<_> = order.borrow().iter().map(|(name, at)| format!("{name} {at}")).collect();
-        assert_eq!(order[0], "a 2000");
+        assert_eq!(order[0], "a 500");
         assert_eq!(gate.locked().free, 2);
     }
 }

@@ -63,6 +63,17 @@ pub const RETRIES: Retries = Retries {
 };
 
 impl Retries {
+    /// The same, but nothing is repeated for longer than this.
+    #[must_use]
+    pub fn within(self, budget: Duration) -> Self {
+        let within = |pace: Pace| Pace { budget: pace.budget.min(budget), ..pace };
+        Self {
+            throttled: within(self.throttled),
+            transient: within(self.transient),
+            not_yet_visible: within(self.not_yet_visible),
+        }
+    }
+
     fn of(&self, class: ErrorClass) -> Option<&Pace> {
         match class {
             ErrorClass::Throttled => Some(&self.throttled),

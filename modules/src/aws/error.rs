@@ -131,6 +131,21 @@ const ABSENT: &[&str] = &[
     "NotFound",
 ];
 
+/// There is one already, where a kind did not expect it: what it does expect it deals with itself.
+const EXISTS: &[&str] = &[
+    "EntityAlreadyExists",
+    "InvalidGroup.Duplicate",
+    "InvalidPermission.Duplicate",
+    "InvalidKeyPair.Duplicate",
+    "InvalidPlacementGroup.Duplicate",
+    "RouteAlreadyExists",
+    "Resource.AlreadyAssociated",
+    "InvalidLaunchTemplateName.AlreadyExistsException",
+    "BucketAlreadyOwnedByYou",
+    "AlreadyExists",
+    "ConflictException",
+];
+
 /// The credentials are past their time.
 const EXPIRED: &[&str] = &["ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"];
 
@@ -231,6 +246,9 @@ pub(super) fn classify(call: &str, code: &str, message: &str, status: Option<u16
             "InsufficientFreeAddressesInSubnet" => {
                 "The subnet has no free addresses left: give the network a larger CIDR, or fewer nodes a place in it."
             }
+            "InsufficientAddressCapacity" => {
+                "AWS has no public addresses to give in this region now: try again later, or take another region."
+            }
             "ReservationCapacityExceeded" => {
                 "The reservation or capacity block is full: end what runs in it, or ask for fewer nodes."
             }
@@ -256,7 +274,7 @@ pub(super) fn classify(call: &str, code: &str, message: &str, status: Option<u16
         let help = if is(IN_USE) {
             "Something still needs it. If it is not forge's own, delete it, then run the same command again."
         } else if role {
-            "AWS does not know the role, two minutes after it was made. Look whether it is there and whom it trusts."
+            "AWS still does not know the role, which takes it two minutes at most. Look whether it is there and whom it trusts."
         } else {
             "What it refers to is not there any more: `forge plan` shows what has changed."
         };
@@ -273,7 +291,24 @@ pub(super) fn classify(call: &str, code: &str, message: &str, status: Option<u16
     if is(TRANSIENT) || status.is_some_and(|status| status >= 500) {
         return (ErrorClass::Transient, None);
     }
-    (ErrorClass::Terminal, None)
+    let help = match code {
+        "InvalidSubnet.Conflict" => {
+            "Its addresses are another subnet's already: give the network another CIDR, or delete the other subnet if \
+             nobody needs it."
+        }
+        "InvalidLaunchTargets" => {
+            "Look whether the reservation or capacity block is there, has begun, and has places left for this type."
+        }
+        "IdempotentInstanceTerminated" => {
+            "The instance that this call has made is gone again. Run the same command again: it makes another one."
+        }
+        _ if is(EXISTS) => {
+            "There is one already, and it is not this deployment's: rename one of them, or delete the other one if \
+             nobody needs it."
+        }
+        _ => "AWS does not take this as it is: change what it names in the blueprint, then run the same command again.",
+    };
+    (ErrorClass::Terminal, Some(help.to_owned()))
 }
 
 /// True of a text in which AWS says, long after a call, that there is no capacity: a node group and an auto-scaling group
@@ -407,24 +442,215 @@ pub(super) fn unbuilt(error: BuildError) -> KindError {
 struct Chain(String);
 
 #[cfg(test)]
-mod capacity_tests {
+mod tests {
     use super::*;
+    use ErrorClass::{Capacity, NotYetVisible, Terminal, Throttled, Transient};
+
+    /// Call, codes, how it is dealt with, and what the advice has in it.
+    type Sort = (&'static str, &'static [&'static str], ErrorClass, Option<&'static str>);
+
+    const SORTS: &[Sort] = &[
+        (
+            "ec2:RunInstances",
+            &[
+                "InsufficientInstanceCapacity",
+                "UnfulfillableCapacity",
+                "MaxFleetCountExceeded",
+                "InsufficientHostCapacity",
+                "InsufficientCapacity",
+                "InsufficientVolumeCapacity",
+                "SpotMaxPriceTooLow",
+            ],
+            Capacity,
+            Some("list more in `capacity`"),
+        ),
+        ("ec2:RunInstances", &["Unsupported"], Capacity, Some("not offered there")),
+        ("ec2:RunInstances", &["InsufficientFreeAddressesInSubnet"], Capacity, Some("larger CIDR")),
+        ("ec2:RunInstances", &["ReservationCapacityExceeded"], Capacity, Some("reservation or capacity block is full")),
+        ("ec2:AllocateAddress", &["InsufficientAddressCapacity"], Capacity, Some("another region")),
+        (
+            "ec2:RunInstances",
+            &[
+                "VcpuLimitExceeded",
+                "InstanceLimitExceeded",
+                "VpcLimitExceeded",
+                "AddressLimitExceeded",
+                "NetworkInterfaceLimitExceeded",
+                "PlacementGroupLimitExceeded",
+                "NatGatewayLimitExceeded",
+                "InternetGatewayLimitExceeded",
+                "VpcEndpointLimitExceeded",
+                "MaxTemplateLimitExceeded",
+                "MaxTemplateVersionLimitExceeded",
+                "MaxSpotInstanceCountExceeded",
+            ],
+            Terminal,
+            Some("Service Quotas (service ec2)"),
+        ),
+        ("eks:CreateCluster", &["ResourceLimitExceededException"], Terminal, Some("Service Quotas (service eks)")),
+        ("fsx:CreateFileSystem", &["ServiceLimitExceeded"], Terminal, Some("Service Quotas (service fsx)")),
+        ("fsx:CreateFileSystem", &["ServiceQuotaExceededException"], Terminal, Some("Service Quotas")),
+        // The trap: with and without "Exception".
+        ("iam:CreateRole", &["LimitExceeded"], Terminal, Some("Service Quotas (service iam)")),
+        (
+            "ec2:CreateVpc",
+            &[
+                "Throttling",
+                "ThrottlingException",
+                "ThrottledException",
+                "RequestThrottledException",
+                "RequestThrottled",
+                "TooManyRequestsException",
+                "ProvisionedThroughputExceededException",
+                "TransactionInProgressException",
+                "RequestLimitExceeded",
+                "BandwidthLimitExceeded",
+                "SlowDown",
+                "PriorRequestNotComplete",
+                "EC2ThrottledException",
+                "LimitExceededException",
+            ],
+            Throttled,
+            None,
+        ),
+        (
+            "ec2:CreateVpc",
+            &[
+                "RequestTimeout",
+                "RequestTimeoutException",
+                "ConcurrentTagAccess",
+                "InternalError",
+                "InternalFailure",
+                "ServerInternal",
+                "Unavailable",
+                "ServiceUnavailable",
+                "ServerException",
+                "ServiceUnavailableException",
+                "ConcurrentModification",
+                "ResourceContention",
+            ],
+            Transient,
+            None,
+        ),
+        (
+            "ec2:CreateRoute",
+            &[
+                "InvalidVpcID.NotFound",
+                "InvalidSubnetID.NotFound",
+                "InvalidGroup.NotFound",
+                "InvalidRouteTableID.NotFound",
+                "InvalidInternetGatewayID.NotFound",
+                "InvalidAllocationID.NotFound",
+                "NatGatewayNotFound",
+                "InvalidNatGatewayID.NotFound",
+                "InvalidSecurityGroupID.NotFound",
+                "InvalidVpcEndpointId.NotFound",
+                "InvalidNetworkInterfaceID.NotFound",
+                "InvalidLaunchTemplateId.NotFound",
+                "InvalidLaunchTemplateName.NotFoundException",
+                "InvalidInstanceID.NotFound",
+                "InvalidPlacementGroup.Unknown",
+                "InvalidCapacityReservationId.NotFound",
+                "NoSuchEntity",
+                "ResourceNotFoundException",
+                "FileSystemNotFound",
+                "NoSuchBucket",
+            ],
+            NotYetVisible,
+            Some("not there any more"),
+        ),
+        (
+            "ec2:DeleteVpc",
+            &[
+                "DependencyViolation",
+                "InvalidGroup.InUse",
+                "InvalidNetworkInterface.InUse",
+                "ResourceInUse",
+                "ResourceInUseException",
+                "DeleteConflict",
+                "InvalidPlacementGroup.InUse",
+                "InvalidIPAddress.InUse",
+                "BucketNotEmpty",
+                "EntityTemporarilyUnmodifiable",
+                "ScalingActivityInProgress",
+            ],
+            NotYetVisible,
+            Some("Something still needs it"),
+        ),
+        ("ec2:CreateSubnet", &["InvalidSubnet.Conflict"], Terminal, Some("another CIDR")),
+        (
+            "ec2:AuthorizeSecurityGroupIngress",
+            &[
+                "EntityAlreadyExists",
+                "InvalidGroup.Duplicate",
+                "InvalidPermission.Duplicate",
+                "InvalidKeyPair.Duplicate",
+                "InvalidPlacementGroup.Duplicate",
+                "RouteAlreadyExists",
+                "Resource.AlreadyAssociated",
+                "InvalidLaunchTemplateName.AlreadyExistsException",
+                "BucketAlreadyOwnedByYou",
+                "AlreadyExists",
+                "ConflictException",
+            ],
+            Terminal,
+            Some("rename one of them"),
+        ),
+        (
+            "ec2:PurchaseCapacityBlock",
+            &["InvalidCapacityBlockOfferingIdExpired", "InvalidCapacityBlockOfferingIdNotFound"],
+            NotYetVisible,
+            Some("chosen anew"),
+        ),
+        (
+            "ec2:RunInstances",
+            &["InvalidCapacityReservationState.PendingActivation"],
+            NotYetVisible,
+            Some("has not begun yet"),
+        ),
+        ("ec2:RunInstances", &["InvalidLaunchTargets"], Terminal, Some("has begun, and has places left")),
+        ("ec2:RunInstances", &["IdempotentInstanceTerminated"], Terminal, Some("it makes another one")),
+        ("ec2:CreateVpc", &["RequestExpired", "ExpiredToken"], NotYetVisible, Some("`aws sso login`")),
+        ("ec2:CreateVpc", &["UnauthorizedOperation", "AccessDenied"], Terminal, Some("Allow ec2:CreateVpc")),
+        ("ec2:CreateVpc", &["AuthFailure", "InvalidClientTokenId"], Terminal, Some("AWS_PROFILE")),
+        ("s3:CreateBucket", &["PermanentRedirect"], Terminal, Some("in another region")),
+        ("s3:CreateBucket", &["BucketAlreadyExists"], Terminal, Some("choose another `name`")),
+        ("ec2:CreateVpc", &["InvalidParameterValue"], Terminal, Some("in the blueprint")),
+    ];
 
     #[test]
-    fn codes_of_capacity_have_their_class() {
-        for (call, code, class) in [
-            ("ec2:PurchaseCapacityBlock", "InvalidCapacityBlockOfferingIdExpired", ErrorClass::NotYetVisible),
-            ("ec2:PurchaseCapacityBlock", "InvalidCapacityBlockOfferingIdNotFound", ErrorClass::NotYetVisible),
-            ("ec2:RunInstances", "InvalidCapacityReservationState.PendingActivation", ErrorClass::NotYetVisible),
-            ("ec2:CreateCapacityReservation", "InsufficientInstanceCapacity", ErrorClass::Capacity),
-            ("ec2:CreateCapacityReservation", "InstanceLimitExceeded", ErrorClass::Terminal),
-            ("iam:CreateRole", "EntityTemporarilyUnmodifiable", ErrorClass::NotYetVisible),
-            ("iam:AttachRolePolicy", "LimitExceeded", ErrorClass::Terminal),
-            ("iam:CreateRole", "ConcurrentModification", ErrorClass::Transient),
-            ("autoscaling:UpdateAutoScalingGroup", "ResourceContention", ErrorClass::Transient),
-            ("autoscaling:DeleteAutoScalingGroup", "ScalingActivityInProgress", ErrorClass::NotYetVisible),
+    fn every_code_has_its_class_and_its_advice() {
+        for (call, codes, class, advice) in SORTS {
+            for code in *codes {
+                let (found, help) = classify(call, code, "", Some(400));
+                assert_eq!(found, *class, "{code}");
+                match advice {
+                    Some(advice) => assert!(help.as_deref().is_some_and(|help| help.contains(advice)), "{code}: {help:?}"),
+                    None => assert_eq!(help, None, "{code}"),
+                }
+            }
+        }
+        for status in [500, 502, 503, 504] {
+            assert_eq!(classify("ec2:CreateVpc", "Whatever", "", Some(status)).0, Transient);
+        }
+        assert_eq!(classify("eks:CreateCluster", "Whatever", "", Some(429)).0, Throttled);
+    }
+
+    #[test]
+    fn a_role_that_is_not_known_yet_is_told_by_the_words() {
+        for (call, code, words) in [
+            ("ec2:RunInstances", "InvalidParameterValue", "Value (x) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"),
+            ("eks:CreateCluster", "InvalidParameterException", "Role with arn: x, does not exist"),
+            ("eks:CreateCluster", "InvalidParameterException", "Error in role params"),
+            ("eks:CreateNodegroup", "InvalidParameterException", "Role could not be assumed because the trusted entity is not correct"),
+            ("eks:CreateCluster", "InvalidParameterException", "The provided role doesn't have the Amazon EKS Managed Policies associated with it"),
+            ("eks:CreateCluster", "InvalidParameterException", "IAM role's policy must include x"),
+            ("iam:PutRolePolicy", "MalformedPolicyDocument", "Invalid principal in policy"),
+            ("fsx:CreateFileSystem", "BadRequest", "the role cannot be assumed"),
         ] {
-            assert_eq!(classify(call, code, "", None).0, class, "{code}");
+            let (class, help) = classify(call, code, words, Some(400));
+            assert_eq!(class, NotYetVisible, "{words}");
+            assert!(help.is_some_and(|help| help.contains("whom it trusts")), "{words}");
         }
     }
 }

@@ -186,10 +186,33 @@ impl Emulator {
         self.ask("GET", "counts", None)
     }
 
+    /// What S3 says to somebody who is not forge: status and body.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn s3(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let key = "AWS4-HMAC-SHA256 Credential=other/20260101/us-west-2/s3/aws4_request, SignedHeaders=host, Signature=0";
+        let headers = [("host", "s3.us-west-2.amazonaws.com"), ("authorization", key)];
+        let (status, body) = exchange(self.address, method, path, &headers, body.to_owned());
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// Makes a bucket that is not forge's.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn make_bucket(&self, name: &str) {
+        let body = "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LocationConstraint>us-west-2\
+                    </LocationConstraint></CreateBucketConfiguration>";
+        let (status, answer) = self.s3("PUT", &format!("/{name}"), body);
+        assert_eq!(status, 200, "{answer}");
+    }
+
     fn ask(&self, method: &str, what: &str, body: Option<&Value>) -> Value {
         let path = format!("/_emulator/{what}");
         let body = body.map(Value::to_string).unwrap_or_default();
-        let (status, answer) = exchange(self.address, method, &path, body);
+        let headers = [("content-type", "application/json")];
+        let (status, answer) = exchange(self.address, method, &path, &headers, body);
         let text = String::from_utf8_lossy(&answer);
         assert!((200..300).contains(&status), "{method} {path}: {status} {text}");
         if text.trim().is_empty() {
@@ -207,16 +230,13 @@ impl Drop for Emulator {
     }
 }
 
-/// One request with JSON, on a connection of its own; status and body.
-fn exchange(to: SocketAddr, method: &str, path: &str, body: String) -> (u16, Bytes) {
+/// One request, on a connection of its own; status and body.
+fn exchange(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> (u16, Bytes) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let exchange = async {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("http://{to}{path}"))
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(body)))
-            .expect("a request");
+        let request = Request::builder().method(method).uri(format!("http://{to}{path}"));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(Full::new(Bytes::from(body))).expect("a request");
         let response = Client::builder(TokioExecutor::new()).build_http().request(request).await;
         let response = response.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"));
         let status = response.status().as_u16();

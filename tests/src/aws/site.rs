@@ -93,6 +93,14 @@ impl Site {
         self.run_command(self.command(arguments), |_| {})
     }
 
+    /// Runs a command of [`Site::command`] to its end.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn run_as(&self, command: Command) -> Ran {
+        self.run_command(command, |_| {})
+    }
+
     /// `forge up`, with what it does as JSON.
     pub fn up(&self) -> Ran {
         self.run(UP)

@@ -23,9 +23,11 @@ use super::least_privilege::Wanted;
 use crate::preflight::{Finding, Identity, Report, Verdict};
 use ask::{Answers, Said};
 use forge_engine::bill::{Side, specification};
+use forge_engine::kind::ErrorClass;
 use forge_engine::plan::Plan;
 use forge_engine::value::Value;
 use std::borrow::Cow;
+use std::cell::Cell;
 use wants::Wants;
 
 /// The IAM actions that the preflight asks with. None of them is needed: what may not be asked is unknown.
@@ -52,7 +54,13 @@ pub const READS: &[&str] = &[
 
 /// Asks AWS whether what a plan wants can be had.
 pub async fn preflight(cloud: &Cloud, plan: &Plan, state: Option<&str>) -> Report {
-    let caller = ask::patiently(|| async { cloud.caller().await.cloned() }).await;
+    let refused = Cell::new(None);
+    let caller = ask::patiently(|| async {
+        let told = cloud.caller().await.cloned();
+        // Everybody may ask who he is: what is refused here are the credentials.
+        told.inspect_err(|error| refused.set(error.help.clone().filter(|_| error.class == ErrorClass::Terminal)))
+    });
+    let caller = caller.await;
     let identity = caller.as_ref().ok().map(|caller| Identity {
         account: caller.account.clone(),
         name: caller.arn.clone(),
@@ -60,7 +68,11 @@ pub async fn preflight(cloud: &Cloud, plan: &Plan, state: Option<&str>) -> Repor
     });
     let mut findings = Vec::new();
     if let Err(why) = &caller {
-        findings.push(Finding::new("identity", Verdict::Unknown, "who runs this could not be asked").why(why));
+        let what = "who runs this could not be asked";
+        findings.push(match refused.take() {
+            Some(help) => Finding::new("identity", Verdict::Refused, what).why(why).help(help),
+            None => Finding::new("identity", Verdict::Unknown, what).why(why),
+        });
     }
     if plan.has_changes() {
         let region = identity.as_ref().map(|identity| identity.region.as_str());
