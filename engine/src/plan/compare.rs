@@ -66,8 +66,11 @@ pub(super) fn compare(kind: &dyn AnyKind, known: &Known<'_>, desired: &Prepared<
     for field in names {
         let was = recorded.as_ref().map(|spec| &spec[field.as_str()]);
         let seen = observed.get(field);
+        // What an update of ours has left there, nobody else has changed.
+        let is_ours = |seen: &Json| known.attempted.iter().any(|spec| spec.get(field) == Some(seen));
         if let (Some(was), Some(seen)) = (was, seen)
             && was != seen
+            && !is_ours(seen)
         {
             let (recorded, observed) = (was.clone().into(), seen.clone().into());
             found.drift.push(Drift { field: field.clone(), recorded, observed });

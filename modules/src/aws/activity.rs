@@ -32,12 +32,20 @@ pub(super) fn code_of(message: &str) -> Option<&'static str> {
     PHRASES.iter().find(|(phrase, _)| message.contains(phrase)).map(|(_, code)| *code)
 }
 
-/// What the latest activities say, the latest first: what keeps instances from being started, for as long as that may pass.
+/// Where an instance was to be started, as an activity's details have it: `{"Subnet ID": "subnet-1", …}`.
+fn subnet(activity: &Activity) -> Option<String> {
+    let details: serde_json::Value = serde_json::from_str(activity.details()?).ok()?;
+    details["Subnet ID"].as_str().map(str::to_owned)
+}
+
+/// What the latest activities say, the latest first: what keeps instances from being started in these subnets, for as long as
+/// that may pass. What a group has tried in others, before it was moved, says nothing of it any more.
 ///
 /// # Errors
 /// When there is no capacity or no quota: waiting for those has no end in sight.
-pub(super) fn judge(activities: &[Activity]) -> Result<Option<String>, KindError> {
-    let Some(latest) = activities.first() else { return Ok(None) };
+pub(super) fn judge(activities: &[Activity], subnets: &[&str]) -> Result<Option<String>, KindError> {
+    let here = |activity: &&Activity| subnet(activity).is_none_or(|subnet| subnets.contains(&subnet.as_str()));
+    let Some(latest) = activities.iter().find(here) else { return Ok(None) };
     if latest.status_code() != Some(&ScalingActivityStatusCode::Failed) {
         return Ok(None);
     }
@@ -63,23 +71,34 @@ mod tests {
 
     #[test]
     fn no_capacity_is_said_in_the_words_of_aws() {
-        let error = judge(&[failed(NONE_LEFT)]).unwrap_err();
+        let error = judge(&[failed(NONE_LEFT)], &[]).unwrap_err();
         assert_eq!(error.class, ErrorClass::Capacity);
         assert_eq!(error.message, format!("ec2:RunInstances: {NONE_LEFT} (InsufficientInstanceCapacity)"));
         let quota = "You have requested more vCPU capacity than your current vCPU limit of 64 allows for the instance bucket that the specified instance type belongs to. Launching EC2 instance failed.";
-        let error = judge(&[failed(quota)]).unwrap_err();
+        let error = judge(&[failed(quota)], &[]).unwrap_err();
         assert_eq!(error.class, ErrorClass::Terminal);
         assert!(error.help.unwrap().starts_with("A quota of the account is used up."));
     }
 
     #[test]
+    fn what_was_tried_elsewhere_says_nothing() {
+        let of = |subnet: &str| {
+            let details = format!(r#"{{"Subnet ID":"{subnet}","Availability Zone":"us-west-2a"}}"#);
+            let failed = Activity::builder().status_code(ScalingActivityStatusCode::Failed).status_message(NONE_LEFT);
+            failed.details(details).build()
+        };
+        assert_eq!(judge(&[of("subnet-a")], &["subnet-b"]).unwrap(), None);
+        assert!(judge(&[of("subnet-a"), of("subnet-b")], &["subnet-b"]).is_err());
+    }
+
+    #[test]
     fn a_group_that_tries_again_is_waited_for() {
         let trying = activity(ScalingActivityStatusCode::InProgress, "");
-        assert_eq!(judge(&[trying, failed(NONE_LEFT)]).unwrap(), None);
-        assert_eq!(judge(&[]).unwrap(), None);
+        assert_eq!(judge(&[trying, failed(NONE_LEFT)], &[]).unwrap(), None);
+        assert_eq!(judge(&[], &[]).unwrap(), None);
         let other = "Invalid IAM Instance Profile name. Launching EC2 instance failed.";
-        assert_eq!(judge(&[failed(other)]).unwrap().as_deref(), Some(other));
+        assert_eq!(judge(&[failed(other)], &[]).unwrap().as_deref(), Some(other));
         let early = "The Capacity Block has not begun (InvalidCapacityReservationState.PendingActivation).";
-        assert_eq!(judge(&[failed(early)]).unwrap().as_deref(), Some(early));
+        assert_eq!(judge(&[failed(early)], &[]).unwrap().as_deref(), Some(early));
     }
 }

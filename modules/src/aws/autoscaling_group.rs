@@ -248,6 +248,7 @@ async fn present(cloud: &Cloud, name: &str) -> Result<AutoScalingGroup, KindErro
 async fn look(cloud: &Cloud, name: &str) -> Result<Option<Observed>, KindError> {
     let Some(group) = describe(cloud, name).await? else { return leftovers(cloud, name).await };
     let deleting = group.status.is_some();
+    let subnets = group.vpc_zone_identifier.clone().unwrap_or_default();
     let Some(mut seen) = observed(group) else { return Ok(None) };
     if let Readiness::Waiting(text) = &seen.readiness
         && !deleting
@@ -255,7 +256,7 @@ async fn look(cloud: &Cloud, name: &str) -> Result<Option<Observed>, KindError> 
         let call = cloud.autoscaling().await.describe_scaling_activities().auto_scaling_group_name(name);
         let answer = call.send().await.unless(&[ABSENT], cloud, "autoscaling:DescribeScalingActivities")?;
         let activities = answer.and_then(|answer| answer.activities).unwrap_or_default();
-        if let Some(said) = judge(&activities)? {
+        if let Some(said) = judge(&activities, &subnets.split(',').collect::<Vec<_>>())? {
             seen.readiness = Readiness::Waiting(format!("{text}; {said}"));
         }
     }

@@ -8,6 +8,8 @@ unless forced (`ResourceInUse`).
 moto's groups start instances within the call, know no failures, and start them without the network cards of the template.
 """
 
+import json
+
 from . import app, clock, dump, ec2, instances, launch_templates, network, policies
 from . import world as world_module
 from .wire import Fault
@@ -81,7 +83,12 @@ class Group:
         return None
 
 
-def _activity(group, description, cause, status, message=None):
+def _zone(group, identifier):
+    subnet = network.subnet(group.world, identifier)
+    return subnet.availability_zone if subnet is not None else None
+
+
+def _activity(group, description, cause, status, message=None, subnet=None):
     activity = {
         "ActivityId": world_module.letters(36, "0123456789abcdef"),
         "AutoScalingGroupName": group.name,
@@ -92,7 +99,7 @@ def _activity(group, description, cause, status, message=None):
         "StatusCode": status,
         "StatusMessage": message,
         "Progress": 100 if status in ("Failed", "Successful") else 30,
-        "Details": "{}",
+        "Details": json.dumps({"Subnet ID": subnet, "Availability Zone": _zone(group, subnet)}) if subnet else "{}",
         "AutoScalingGroupARN": group.arn,
     }
     group.activities.insert(0, activity)
@@ -160,23 +167,24 @@ def _start(group, count):
                 try:
                     made = _launch(group, subnet, kind)
                 except Fault as fault:
-                    failures.append(fault)
+                    failures.append((fault, subnet))
                     continue
                 except Exception as error:  # moto's own
-                    failures.append(Fault("InternalError", str(error)))
+                    failures.append((Fault("InternalError", str(error)), subnet))
                     continue
                 held[subnet] += 1
                 break
             if made:
                 break
         if not made:
-            fault = failures[0]
+            fault, tried = failures[0]
             _activity(
                 group,
                 "Launching a new EC2 instance.  Status Reason: " + _reason(fault),
                 f"an instance was started in response to a difference between desired and actual capacity, increasing the capacity from {len(group.members)} to {group.desired}.",
                 "Failed",
                 _reason(fault),
+                subnet=tried,
             )
             group.last_fault = fault
             return False
@@ -212,6 +220,7 @@ def _launch(group, subnet, kind):
         f"Launching a new EC2 instance: {made.id}",
         "an instance was started in response to a difference between desired and actual capacity.",
         "InProgress",
+        subnet=subnet,
     )
     group.members[made.id] = {
         "InstanceId": made.id,
