@@ -448,10 +448,14 @@ fn changes_take_what_the_calls_of_aws_take() {
     let subnet = |vpc: &str, zone: &str| json!({ "vpc": vpc, "cidr": "10.0.1.0/24", "zone": zone });
     assert_eq!(effect("aws.subnet", "zone", subnet("a", "x"), subnet("a", "y")), Effect::ReplaceDeleteFirst);
     assert_eq!(effect("aws.subnet", "vpc", subnet("a", "x"), subnet("b", "x")), Effect::ReplaceCreateFirst);
-    let cluster = |version: &str| json!({ "name": "c", "role": "r", "version": version, "subnets": ["a", "b"] });
+    let cluster =
+        |version: &str| json!({ "name": "c", "role": "r", "version": version, "vpc": "v", "subnets": ["a", "b"] });
     assert_eq!(effect("aws.eks_cluster", "version", cluster("1.34"), cluster("1.35")), Effect::InPlace);
     assert!(matches!(effect("aws.eks_cluster", "version", cluster("1.33"), cluster("1.35")), Effect::Forbidden(_)));
     assert!(matches!(effect("aws.eks_cluster", "version", cluster("1.35"), cluster("1.34")), Effect::Forbidden(_)));
+    let mut moved = cluster("1.35");
+    moved["vpc"] = "w".into();
+    assert_eq!(effect("aws.eks_cluster", "vpc", cluster("1.35"), moved), Effect::ReplaceDeleteFirst);
     let nodes = |desired: u32, market: &str| {
         let group = json!({ "cluster": "c", "name": "n", "role": "r", "subnets": ["a"], "market": market });
         with_fields(group, json!({ "min": 0, "desired": desired, "max": 9 }))

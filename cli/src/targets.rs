@@ -81,6 +81,7 @@ pub(crate) fn can_be_up(target: Target) -> Result<(), Failure> {
 }
 
 /// The kinds of a target for checking and planning: nobody is asked, and on targets that are far away nothing exists.
+#[cfg_attr(not(feature = "aws"), allow(unused_variables, reason = "what is left needs no account"))]
 pub(crate) fn kinds(target: Target, account: &Account, home: &Path) -> Kinds {
     match target {
         Target::Local => local::kinds(&Local { root: home.join("local"), agent: agent_program() }),

@@ -40,6 +40,7 @@ pub trait Planned: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'st
 }
 
 /// What costs nothing by itself.
+#[cfg(feature = "aws")]
 pub(crate) const FREE: Option<Hourly> = Some(Hourly(0.0));
 
 /// A kind whose resources can be planned and not made.
@@ -76,6 +77,7 @@ impl<S: Planned> fmt::Debug for PlanOnly<S> {
 }
 
 /// Replacing what has a name that must be unique: the old one has to go first when the name stays.
+#[cfg(feature = "aws")]
 pub(crate) fn replace(renamed: bool) -> Effect {
     if renamed { Effect::ReplaceCreateFirst } else { Effect::ReplaceDeleteFirst }
 }

@@ -42,7 +42,12 @@ fn role(emulator: &Emulator, name: &str, service: &str, policies: &[&str]) -> St
 }
 
 /// Two subnets of a VPC.
-async fn network(cloud: &Arc<Cloud>) -> Vec<String> {
+struct Network {
+    vpc: String,
+    subnets: Vec<String>,
+}
+
+async fn network(cloud: &Arc<Cloud>) -> Network {
     let vpc = Trial::<vpc::Spec>::new(cloud).makes(&json!({ "cidr": "10.0.0.0/16" }), &tags("net.vpc", "n1")).await.id;
     let mut made = Vec::new();
     for (n, zone) in ["a", "b"].into_iter().enumerate() {
@@ -53,13 +58,13 @@ async fn network(cloud: &Arc<Cloud>) -> Vec<String> {
         made.push(Trial::<subnet::Spec>::new(cloud).makes(&spec, &tags(&address, &address)).await.id);
     }
     made.sort();
-    made
+    Network { vpc, subnets: made }
 }
 
-fn control_plane(emulator: &Emulator, subnets: &[String]) -> Json {
+fn control_plane(emulator: &Emulator, network: &Network) -> Json {
     let role = role(emulator, "plane", "eks.amazonaws.com", &["AmazonEKSClusterPolicy"]);
     json!({
-        "name": "trial", "role": role, "version": "1.34", "subnets": subnets, "logs": ["audit", "authenticator"],
+        "name": "trial", "role": role, "version": "1.34", "vpc": network.vpc, "subnets": network.subnets, "logs": ["audit", "authenticator"],
         "public_cidrs": ["0.0.0.0/0"], "tags": { "team": "a" },
     })
 }
@@ -68,9 +73,9 @@ fn control_plane(emulator: &Emulator, subnets: &[String]) -> Json {
 async fn a_cluster_is_made_changed_and_deleted() {
     let emulator = quick();
     let cloud = emulator.cloud();
-    let subnets = network(&cloud).await;
+    let network = network(&cloud).await;
     let clusters = Trial::<eks_cluster::Spec>::new(&cloud);
-    let spec = control_plane(&emulator, &subnets);
+    let spec = control_plane(&emulator, &network);
     let own = tags("cluster.cluster", "o1");
     let first = clusters.create(&spec, &own).await;
     assert!(matches!(first.readiness, Readiness::Waiting(_)), "{first:?}");
@@ -109,9 +114,9 @@ async fn a_cluster_is_made_changed_and_deleted() {
 async fn what_is_in_a_cluster_is_made_changed_and_deleted() {
     let emulator = quick();
     let cloud = emulator.cloud();
-    let subnets = network(&cloud).await;
+    let network = network(&cloud).await;
     let clusters = Trial::<eks_cluster::Spec>::new(&cloud);
-    clusters.makes(&control_plane(&emulator, &subnets), &tags("cluster.cluster", "o1")).await;
+    clusters.makes(&control_plane(&emulator, &network), &tags("cluster.cluster", "o1")).await;
 
     let entries = Trial::<eks_access_entry::Spec>::new(&cloud);
     let person = role(&emulator, "person", "ec2.amazonaws.com", &[]);
@@ -194,11 +199,11 @@ fn nodes(emulator: &Emulator, subnets: &[String]) -> Json {
 async fn nodes_are_made_changed_and_ended() {
     let emulator = quick();
     let cloud = emulator.cloud();
-    let subnets = network(&cloud).await;
+    let network = network(&cloud).await;
     let clusters = Trial::<eks_cluster::Spec>::new(&cloud);
-    clusters.makes(&control_plane(&emulator, &subnets), &tags("cluster.cluster", "o1")).await;
+    clusters.makes(&control_plane(&emulator, &network), &tags("cluster.cluster", "o1")).await;
     let groups = Trial::<eks_nodegroup::Spec>::new(&cloud);
-    let spec = nodes(&emulator, &subnets);
+    let spec = nodes(&emulator, &network.subnets);
     let own = tags("pool.nodes[0]", "o2");
     let made = groups.makes(&spec, &own).await;
     assert_eq!(made.id, "trial/pool");
@@ -234,15 +239,15 @@ async fn nodes_are_made_changed_and_ended() {
 async fn lack_of_capacity_is_told_in_the_words_of_aws() {
     let emulator = quick();
     let cloud = emulator.cloud();
-    let subnets = network(&cloud).await;
+    let network = network(&cloud).await;
     let clusters = Trial::<eks_cluster::Spec>::new(&cloud);
-    clusters.makes(&control_plane(&emulator, &subnets), &tags("cluster.cluster", "o1")).await;
+    clusters.makes(&control_plane(&emulator, &network), &tags("cluster.cluster", "o1")).await;
     let zones = ["a", "b"].map(|zone| {
         json!({ "zone": format!("{REGION}{zone}"), "instance_type": "m5.large", "available": 0, "market": "on-demand" })
     });
     emulator.ask("POST", "settings", &json!({ "capacity": zones }));
     let groups = Trial::<eks_nodegroup::Spec>::new(&cloud);
-    let spec = nodes(&emulator, &subnets);
+    let spec = nodes(&emulator, &network.subnets);
     let made = groups.create(&spec, &tags("pool.nodes[0]", "o2")).await.id;
     for tries in 0.. {
         assert!(tries < 1000);

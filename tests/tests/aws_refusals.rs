@@ -122,17 +122,13 @@ fn what_was_made_is_not_known_yet_for_as_long_as_forge_tries() {
 #[test]
 fn a_role_is_not_known_yet_for_as_long_as_forge_tries() {
     let words = "Role with arn: arn:aws:iam::123456789012:role/forge/small/small-cluster, does not exist";
-    assert_snapshot!(up(
-        CLUSTER,
-        "eks",
-        "CreateCluster",
-        Refusal::new(400, "InvalidParameterException", words)
-    ));
+    assert_snapshot!(up(CLUSTER, "eks", "CreateCluster", Refusal::new(400, "InvalidParameterException", words)));
 }
 
 #[test]
 fn a_name_is_somebody_elses() {
-    let words = "The requested bucket name is not available. The bucket namespace is shared by all users of the system.";
+    let words =
+        "The requested bucket name is not available. The bucket namespace is shared by all users of the system.";
     assert_snapshot!(small("s3", "CreateBucket", Refusal::new(409, "BucketAlreadyExists", words)));
 }
 
@@ -150,7 +146,8 @@ fn a_name_is_taken_in_the_account() {
 
 #[test]
 fn a_bucket_is_in_another_region() {
-    let words = "The us-west-2 location constraint is incompatible for the region specific endpoint this request was sent to.";
+    let words =
+        "The us-west-2 location constraint is incompatible for the region specific endpoint this request was sent to.";
     assert_snapshot!(small("s3", "CreateBucket", Refusal::new(400, "IllegalLocationConstraintException", words)));
 }
 

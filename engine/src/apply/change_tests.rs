@@ -6,6 +6,7 @@ use crate::kind::ErrorClass;
 use crate::plan::Action;
 use crate::resource::Resource;
 use crate::sim::{Site, resource};
+use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -148,4 +149,18 @@ async fn a_soft_stop_waits_for_no_earlier_change() {
     .0;
     assert_eq!(outcome.failed.len(), 1);
     assert_eq!(start.elapsed(), Duration::from_secs(30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_update_of_ours_has_left_is_not_told_as_somebodys_change() {
+    let site = site("node").await;
+    site.world.lock().faults.push(("read", ErrorClass::Terminal));
+    assert_eq!(site.up(&sized("node", 2)).await.failed.len(), 1);
+    let journal = site.journal();
+    let plan = site.plan(&journal, &sized("node", 3)).await.unwrap();
+    let step = &plan.steps[0];
+    assert_eq!(
+        (step.action, step.drift.len(), step.changes[0].before.clone()),
+        (Action::Update, 0, Some(json!(2).into()))
+    );
 }

@@ -36,6 +36,9 @@ pub struct Spec {
     pub role: String,
     /// Minor version of Kubernetes: `1.35`.
     pub version: String,
+    /// Identifier of the VPC that its subnets are in. A cluster never moves to another one ("UpdateClusterConfig": subnets
+    /// must belong to the VPC that was provided when it was created).
+    pub vpc: String,
     /// Identifiers of its subnets: at least two availability zones, six free addresses each.
     pub subnets: BTreeSet<String>,
     /// Identifiers of security groups of the control plane's interfaces, besides the one that EKS makes.
@@ -120,7 +123,7 @@ impl Planned for Spec {
             "version" => upgrade(&before.version, &after.version),
             // A key can be given later, and then neither changed nor taken away.
             "kms_key" if before.kms_key.is_none() => Effect::InPlace,
-            "name" | "role" | "service_cidr" | "kms_key" => replace(before.name != after.name),
+            "name" | "role" | "vpc" | "service_cidr" | "kms_key" => replace(before.name != after.name),
             "creator_is_admin" => Effect::Forbidden(
                 "EKS asks who administers a new cluster only when it makes it; give access entries instead",
             ),
@@ -406,7 +409,8 @@ fn seen_network(seen: Seen, network: VpcConfigResponse) -> Seen {
     let set = |list: Option<Vec<String>>| list.unwrap_or_default().into_iter().collect::<BTreeSet<String>>();
     // Who may reach an API that does not answer is not told, or told as it was before.
     let cidrs = network.endpoint_public_access.then(|| addresses(set(network.public_access_cidrs)));
-    seen.field("subnets", set(network.subnet_ids))
+    seen.known("vpc", network.vpc_id)
+        .field("subnets", set(network.subnet_ids))
         .field("security_groups", set(network.security_group_ids))
         .field("public_endpoint", network.endpoint_public_access)
         .field("private_endpoint", network.endpoint_private_access)
@@ -439,7 +443,7 @@ mod tests {
 
     fn spec() -> Spec {
         serde_json::from_value(json!({
-            "name": "prod", "role": "arn:aws:iam::1:role/prod", "version": "1.35", "subnets": ["subnet-b", "subnet-a"],
+            "name": "prod", "role": "arn:aws:iam::1:role/prod", "version": "1.35", "vpc": "vpc-1", "subnets": ["subnet-b", "subnet-a"],
             "public_cidrs": ["0.0.0.0/0"], "logs": ["audit"],
         }))
         .unwrap()
@@ -448,6 +452,7 @@ mod tests {
     fn cluster() -> aws_sdk_eks::types::builders::ClusterBuilder {
         let network = VpcConfigResponse::builder()
             .set_subnet_ids(Some(vec!["subnet-b".to_owned(), "subnet-a".to_owned()]))
+            .vpc_id("vpc-1")
             .cluster_security_group_id("sg-eks")
             .endpoint_public_access(true)
             .endpoint_private_access(true)

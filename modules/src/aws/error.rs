@@ -625,7 +625,9 @@ mod tests {
                 let (found, help) = classify(call, code, "", Some(400));
                 assert_eq!(found, *class, "{code}");
                 match advice {
-                    Some(advice) => assert!(help.as_deref().is_some_and(|help| help.contains(advice)), "{code}: {help:?}"),
+                    Some(advice) => {
+                        assert!(help.as_deref().is_some_and(|help| help.contains(advice)), "{code}: {help:?}")
+                    }
                     None => assert_eq!(help, None, "{code}"),
                 }
             }
@@ -639,11 +641,23 @@ mod tests {
     #[test]
     fn a_role_that_is_not_known_yet_is_told_by_the_words() {
         for (call, code, words) in [
-            ("ec2:RunInstances", "InvalidParameterValue", "Value (x) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"),
+            (
+                "ec2:RunInstances",
+                "InvalidParameterValue",
+                "Value (x) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name",
+            ),
             ("eks:CreateCluster", "InvalidParameterException", "Role with arn: x, does not exist"),
             ("eks:CreateCluster", "InvalidParameterException", "Error in role params"),
-            ("eks:CreateNodegroup", "InvalidParameterException", "Role could not be assumed because the trusted entity is not correct"),
-            ("eks:CreateCluster", "InvalidParameterException", "The provided role doesn't have the Amazon EKS Managed Policies associated with it"),
+            (
+                "eks:CreateNodegroup",
+                "InvalidParameterException",
+                "Role could not be assumed because the trusted entity is not correct",
+            ),
+            (
+                "eks:CreateCluster",
+                "InvalidParameterException",
+                "The provided role doesn't have the Amazon EKS Managed Policies associated with it",
+            ),
             ("eks:CreateCluster", "InvalidParameterException", "IAM role's policy must include x"),
             ("iam:PutRolePolicy", "MalformedPolicyDocument", "Invalid principal in policy"),
             ("fsx:CreateFileSystem", "BadRequest", "the role cannot be assumed"),

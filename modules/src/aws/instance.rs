@@ -10,7 +10,7 @@ use super::ec2::{FILTER_VALUES, PAGE, born_with, disown, filter, of_deployment, 
 use super::error::Answer;
 use super::launch_template::version;
 use super::resource::{EC2_VISIBILITY, Resource, Seen, in_order, shown};
-use super::template::{Shape, root_device};
+use super::template::{Shape, check_user_data, root_device};
 use super::{price, tags};
 use crate::planned::Planned;
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
@@ -208,6 +208,7 @@ impl Spec {
         cloud: &Cloud,
         call: RunInstancesFluentBuilder,
     ) -> Result<RunInstancesFluentBuilder, KindError> {
+        check_user_data(self.user_data.as_deref())?;
         let volume = EbsBlockDevice::builder()
             .encrypted(true)
             .volume_type(VolumeType::Gp3)

@@ -10,7 +10,7 @@ use super::ec2::{born_with, of_deployment, pairs, retag};
 use super::error::Answer;
 use super::resource::{EC2_VISIBILITY, Resource, Seen, in_order, shown};
 use super::tags::{same_creation, split};
-use super::template::{Shape, root_device};
+use super::template::{Shape, check_user_data, root_device};
 use super::{Market, Tags};
 use crate::planned::{FREE, Planned};
 use aws_sdk_ec2::types::{LaunchTemplate, ResourceType};
@@ -225,6 +225,7 @@ impl Resource for Spec {
 impl Spec {
     /// What instances are started with.
     async fn shape(&self, cloud: &Cloud) -> Result<Shape, KindError> {
+        check_user_data(self.user_data.as_deref())?;
         Ok(Shape::of(self, root_device(cloud, self.image.as_deref()).await?))
     }
 

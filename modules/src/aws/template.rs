@@ -86,6 +86,24 @@ pub(super) struct Shape {
     pub(super) tags: Tags,
 }
 
+/// How much user data EC2 takes, as it is before base64 ("Run commands when you launch an EC2 instance with user data
+/// input": 16 KB in raw form).
+const USER_DATA: usize = 16 << 10;
+
+/// Refuses user data that EC2 would refuse, which it says only after everything else has been made, and without the figure.
+///
+/// # Errors
+/// When there is too much of it.
+pub(super) fn check_user_data(text: Option<&str>) -> Result<(), KindError> {
+    let bytes = text.map_or(0, str::len);
+    if bytes <= USER_DATA {
+        return Ok(());
+    }
+    let message = format!("user_data has {bytes} bytes, and EC2 takes {USER_DATA}");
+    let help = "Put what is long into the bucket, and let user_data fetch and run it.";
+    Err(KindError::terminal(message).help(help))
+}
+
 impl Shape {
     /// As specified, with this root device.
     pub(super) fn of(spec: &Spec, device: String) -> Self {
@@ -373,6 +391,13 @@ mod tests {
         use forge_engine::address::{Address, Deployment, OperationId};
         let (deployment, operation) = (Deployment("dep".to_owned()), OperationId("op".to_owned()));
         engine::Tags { deployment, address: Address::new("pool.template[0]"), operation }
+    }
+
+    #[test]
+    fn user_data_that_ec2_would_refuse_is_not_sent() {
+        let of = |bytes: usize| check_user_data(Some(&"x".repeat(bytes)));
+        assert!(of(16384).is_ok() && check_user_data(None).is_ok());
+        assert_eq!(of(16385).unwrap_err().message, "user_data has 16385 bytes, and EC2 takes 16384");
     }
 
     #[test]

@@ -24,7 +24,6 @@ DEFAULTS = {
     # Prices of capacity blocks: US dollars per accelerator-hour by instance type, over those of capacity.py.
     "capacity_block_prices": {},
     # Free for tests: what can be reached.
-    "reachable": {},
 }
 
 _chosen = copy.deepcopy(DEFAULTS)

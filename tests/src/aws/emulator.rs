@@ -191,7 +191,8 @@ impl Emulator {
     /// # Panics
     /// When it does not answer.
     pub fn s3(&self, method: &str, path: &str, body: &str) -> (u16, String) {
-        let key = "AWS4-HMAC-SHA256 Credential=other/20260101/us-west-2/s3/aws4_request, SignedHeaders=host, Signature=0";
+        let key =
+            "AWS4-HMAC-SHA256 Credential=other/20260101/us-west-2/s3/aws4_request, SignedHeaders=host, Signature=0";
         let headers = [("host", "s3.us-west-2.amazonaws.com"), ("authorization", key)];
         let (status, body) = exchange(self.address, method, path, &headers, body.to_owned());
         (status, String::from_utf8_lossy(&body).into_owned())

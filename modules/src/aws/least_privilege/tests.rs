@@ -56,7 +56,7 @@ fn resources() -> Vec<(&'static str, Value)> {
         (
             "aws.eks_cluster",
             value(json!({
-                "name": "llama-cluster", "role": "r", "version": "1.35", "subnets": [],
+                "name": "llama-cluster", "role": "r", "version": "1.35", "vpc": "v", "subnets": [],
                 "kms_key": "arn:aws:kms:us-west-2:123456789012:key/k",
             })),
         ),

@@ -51,7 +51,7 @@ fn reference() -> Vec<Step> {
     let group =
         json!({"cluster": "c", "name": "g", "role": "r", "market": "on-demand", "min": 2, "desired": 2, "max": 2});
     let both = || Value::List(vec![id_of("net.private[0]"), id_of("net.private[1]")]);
-    let cluster = json!({"name": "c", "role": "r", "version": "1.35"});
+    let cluster = json!({"name": "c", "role": "r", "version": "1.35", "vpc": "v"});
     let lustre = json!({"security_groups": [], "capacity_gib": 1200, "deployment": "persistent-2", "throughput": 250});
     vec![
         create("net.vpc", "aws.vpc", json!({"cidr": "10.0.0.0/16"}), Vec::new()),
