@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const NETWORK: &str = "forge: v1\nname: net\ntarget: aws\naws: { region: us-west-2 }\nmodules:\n  network: { use: vpc, with: { cidr: \
@@ -101,8 +101,12 @@ fn the_reference_cluster_goes_up_stays_changes_and_leaves_nothing() {
 
 #[test]
 fn whoever_is_killed_at_any_request_goes_on_and_leaves_nothing() {
-    let emulator = Arc::new(emulator());
-    matrix(|| Site::new(REFERENCE, Arc::clone(&emulator))).assert_holds();
+    let emulators = Mutex::new(BTreeMap::new());
+    let of_lane = |lane: usize| {
+        let mut emulators = emulators.lock().unwrap();
+        Arc::clone(emulators.entry(lane).or_insert_with(|| Arc::new(emulator())))
+    };
+    matrix(|lane| Site::new(REFERENCE, of_lane(lane))).assert_holds();
 }
 
 #[test]

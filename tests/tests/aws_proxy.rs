@@ -610,11 +610,7 @@ fn a_command_that_never_ends_is_ended() {
 }
 
 fn kills_of(program: &str) -> Report {
-    let cloud = cloud();
-    let make = || {
-        cloud.reset();
-        site_of(&cloud, program)
-    };
+    let make = |_| site_of(&cloud(), program);
     matrix_of(Extent::All, make, |_, _| {})
 }
 

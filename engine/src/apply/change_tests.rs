@@ -152,11 +152,11 @@ async fn a_soft_stop_waits_for_no_earlier_change() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_failed_update_of_ours_has_left_is_not_told_as_somebodys_change() {
+async fn what_an_update_of_ours_has_left_is_not_told_as_somebodys_change() {
     let site = site("node").await;
-    site.world.lock().faults.push(("read", ErrorClass::Terminal));
-    assert_eq!(site.up(&sized("node", 2)).await.failed.len(), 1);
+    assert!(site.until_crash(1, site.up(&sized("node", 2))).await);
     let journal = site.journal();
+    assert_eq!(journal.state().pending.len(), 1);
     let plan = site.plan(&journal, &sized("node", 3)).await.unwrap();
     let step = &plan.steps[0];
     assert_eq!(

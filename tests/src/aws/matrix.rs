@@ -6,7 +6,9 @@
 //!
 //! Requests that only read are no points of their own: the world is the same before and after them.
 //!
-//! `FORGE_MATRIX` says how much of it is done: `all`, or `sample`, `sample:SEED` or `sample:SEED:POINTS`.
+//! `FORGE_MATRIX` says how much of it is done: `all`, or `sample`, `sample:SEED` or `sample:SEED:POINTS`. Several points are
+//! played at once, each in an account of its own, for most of the time is spent waiting for what EC2 may hide;
+//! `FORGE_MATRIX_LANES` says how many.
 
 use super::rules::{Moment, mixed};
 use super::site::{DESTROY, UP};
@@ -14,6 +16,8 @@ use super::{Held, Recorded, Rules, Site};
 use crate::Ran;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Tag of the address of a resource in its deployment.
 pub const ADDRESS: &str = "forge:address";
@@ -230,14 +234,23 @@ fn table<const N: usize>(f: &mut fmt::Formatter<'_>, rows: Vec<[String; N]>) -> 
     Ok(())
 }
 
+/// How many points are played at once where nothing says it.
+const LANES: usize = 4;
+
+fn lanes() -> usize {
+    let lanes = std::env::var("FORGE_MATRIX_LANES").map_or(LANES, |lanes| lanes.parse().expect("FORGE_MATRIX_LANES is a number"));
+    lanes.max(1)
+}
+
 /// Plays the points of [`Extent::of_environment`] on sites that `make` makes, and prints a line for each and the table.
 ///
-/// A site may share its emulator with the sites before it: what is there when it is made is not counted as left.
+/// `make` is told the number of the lane, from 0: sites of one lane come one after the other, and may share an emulator. What is
+/// there when a site is made is not counted as left.
 ///
 /// # Panics
 /// When an undisturbed `up` or `destroy` fails or leaves something.
 #[must_use]
-pub fn matrix(make: impl Fn() -> Site) -> Report {
+pub fn matrix(make: impl Fn(usize) -> Site + Sync) -> Report {
     matrix_of(Extent::of_environment(), make, |point, outcome| {
         let outcome = if outcome.holds() { "mended".to_owned() } else { format!("{outcome:#?}") };
         say(&format!("killed at {point:?}: {outcome}"));
@@ -249,14 +262,29 @@ pub fn matrix(make: impl Fn() -> Site) -> Report {
 /// # Panics
 /// When an undisturbed `up` or `destroy` fails or leaves something.
 #[must_use]
-pub fn matrix_of(extent: Extent, make: impl Fn() -> Site, told: impl Fn(Point, &Outcome)) -> Report {
-    let (up, destroy) = undisturbed(&make());
-    let mut report = Report { up, destroy, outcomes: Vec::new() };
-    for point in extent.points(report.up.len(), report.destroy.len()) {
-        let outcome = play(&make(), point);
-        told(point, &outcome);
-        report.outcomes.push(outcome);
-    }
+pub fn matrix_of(
+    extent: Extent,
+    make: impl Fn(usize) -> Site + Sync,
+    told: impl Fn(Point, &Outcome) + Sync,
+) -> Report {
+    let (up, destroy) = undisturbed(&make(0));
+    let points = extent.points(up.len(), destroy.len());
+    let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let play_on = &|lane: usize| {
+        while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let outcome = play(&make(lane), *point);
+            told(*point, &outcome);
+            outcomes.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
+        }
+    };
+    std::thread::scope(|scope| {
+        for lane in 0..lanes().min(points.len()) {
+            scope.spawn(move || play_on(lane));
+        }
+    });
+    let mut outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    outcomes.sort_by_key(|outcome| outcome.point);
+    let report = Report { up, destroy, outcomes };
     say(&report.to_string());
     report
 }
