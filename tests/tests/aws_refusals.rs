@@ -45,9 +45,13 @@ fn told(site: &Site, arguments: &[&str], which: Which, refusal: Refusal) -> Stri
     command.env("FORGE_RETRY_BUDGET", "1s");
     let ran = site.run_as(command);
     site.proxy.play(Rules::none());
+    // What is found before anything is begun stands above the error.
+    let found = ran.stdout.lines().chain(ran.stderr.lines()).skip_while(|line| !line.starts_with("  refused"));
+    let found = found.take_while(|line| line.starts_with("  ")).filter(|line| !line.starts_with("  unknown"));
     let from = ran.stderr.lines().skip_while(|line| !line.starts_with("error"));
     // What follows is the course of the run, in the order in which things happened.
-    let told: Vec<&str> = from.take_while(|line| !line.contains("not done; what is done is written down")).collect();
+    let from = from.take_while(|line| !line.contains("not done; what is done is written down"));
+    let told: Vec<&str> = found.chain(from).collect();
     format!("{}\nexit code: {}", unnumbered(&told.join("\n")), ran.code)
 }
 

@@ -149,6 +149,10 @@ impl<'a> Walk<'a> {
     /// Sums up by step what happened by operation.
     fn conclude(mut self) -> Outcome {
         let plan = self.executor.plan;
+        // Told in the order of the plan, whichever happened to fail first.
+        let places: BTreeMap<&Address, usize> =
+            plan.steps.iter().enumerate().map(|(n, step)| (&step.address, n)).collect();
+        self.outcome.failed.sort_by_key(|failure| places.get(&failure.address).copied());
         let mut by_step: BTreeMap<usize, Vec<&Progress>> = BTreeMap::new();
         for (operation, progress) in plan.operations.iter().zip(&self.progress) {
             by_step.entry(operation.step).or_default().push(progress);

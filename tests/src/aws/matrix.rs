@@ -238,7 +238,8 @@ fn table<const N: usize>(f: &mut fmt::Formatter<'_>, rows: Vec<[String; N]>) -> 
 const LANES: usize = 4;
 
 fn lanes() -> usize {
-    let lanes = std::env::var("FORGE_MATRIX_LANES").map_or(LANES, |lanes| lanes.parse().expect("FORGE_MATRIX_LANES is a number"));
+    let lanes = std::env::var("FORGE_MATRIX_LANES")
+        .map_or(LANES, |lanes| lanes.parse().expect("FORGE_MATRIX_LANES is a number"));
     lanes.max(1)
 }
 
@@ -262,11 +263,7 @@ pub fn matrix(make: impl Fn(usize) -> Site + Sync) -> Report {
 /// # Panics
 /// When an undisturbed `up` or `destroy` fails or leaves something.
 #[must_use]
-pub fn matrix_of(
-    extent: Extent,
-    make: impl Fn(usize) -> Site + Sync,
-    told: impl Fn(Point, &Outcome) + Sync,
-) -> Report {
+pub fn matrix_of(extent: Extent, make: impl Fn(usize) -> Site + Sync, told: impl Fn(Point, &Outcome) + Sync) -> Report {
     let (up, destroy) = undisturbed(&make(0));
     let points = extent.points(up.len(), destroy.len());
     let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
