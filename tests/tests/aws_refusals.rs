@@ -79,61 +79,47 @@ fn up(blueprint: &str, service: &str, action: &str, refusal: Refusal) -> String 
     told
 }
 
-fn small(service: &str, action: &str, refusal: Refusal) -> String {
-    up(SMALL, service, action, refusal)
+/// Each is a test: with this blueprint this call of `up` is refused, with status, code and words.
+macro_rules! refusals {
+    ($($name:ident: $blueprint:ident, $service:literal, $action:literal, $status:literal, $code:literal, $words:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            let refusal = Refusal::new($status, $code, $words);
+            assert_snapshot!(stringify!($name), up($blueprint, $service, $action, refusal));
+        })*
+    };
 }
 
-#[test]
-fn there_is_no_capacity() {
-    let words = "Insufficient capacity to satisfy your address request.";
-    assert_snapshot!(small("ec2", "AllocateAddress", Refusal::new(500, "InsufficientAddressCapacity", words)));
-}
-
-#[test]
-fn a_quota_is_used_up() {
-    let words = "The maximum number of VPCs has been reached.";
-    assert_snapshot!(small("ec2", "CreateVpc", Refusal::new(400, "VpcLimitExceeded", words)));
-}
-
-/// The same word with "Exception" at its end is a throttle in other services.
-#[test]
-fn a_quota_of_iam_is_used_up() {
-    let words = "Cannot exceed quota for RolesPerAccount: 1000";
-    assert_snapshot!(up(CLUSTER, "iam", "CreateRole", Refusal::new(409, "LimitExceeded", words)));
-}
-
-#[test]
-fn there_are_too_many_requests_for_as_long_as_forge_tries() {
-    assert_snapshot!(small(
-        "ec2",
-        "CreateNatGateway",
-        Refusal::new(503, "RequestLimitExceeded", "Request limit exceeded.")
-    ));
-}
-
-#[test]
-fn a_service_fails_for_as_long_as_forge_tries() {
-    let words = "An internal error has occurred";
-    assert_snapshot!(small("ec2", "CreateNatGateway", Refusal::new(500, "InternalError", words)));
-}
-
-#[test]
-fn what_was_made_is_not_known_yet_for_as_long_as_forge_tries() {
-    let words = "The subnet ID 'subnet-0123456789abcdef0' does not exist";
-    assert_snapshot!(small("ec2", "CreateNatGateway", Refusal::new(400, "InvalidSubnetID.NotFound", words)));
-}
-
-#[test]
-fn a_role_is_not_known_yet_for_as_long_as_forge_tries() {
-    let words = "Role with arn: arn:aws:iam::123456789012:role/forge/small/small-cluster, does not exist";
-    assert_snapshot!(up(CLUSTER, "eks", "CreateCluster", Refusal::new(400, "InvalidParameterException", words)));
-}
-
-#[test]
-fn a_name_is_somebody_elses() {
-    let words =
+refusals! {
+    there_is_no_capacity: SMALL, "ec2", "AllocateAddress", 500, "InsufficientAddressCapacity",
+        "Insufficient capacity to satisfy your address request.";
+    a_quota_is_used_up: SMALL, "ec2", "CreateVpc", 400, "VpcLimitExceeded",
+        "The maximum number of VPCs has been reached.";
+    // The same word with "Exception" at its end is a throttle in other services.
+    a_quota_of_iam_is_used_up: CLUSTER, "iam", "CreateRole", 409, "LimitExceeded",
+        "Cannot exceed quota for RolesPerAccount: 1000";
+    there_are_too_many_requests_for_as_long_as_forge_tries: SMALL, "ec2", "CreateNatGateway", 503, "RequestLimitExceeded",
+        "Request limit exceeded.";
+    a_service_fails_for_as_long_as_forge_tries: SMALL, "ec2", "CreateNatGateway", 500, "InternalError",
+        "An internal error has occurred";
+    what_was_made_is_not_known_yet_for_as_long_as_forge_tries: SMALL, "ec2", "CreateNatGateway", 400, "InvalidSubnetID.NotFound",
+        "The subnet ID 'subnet-0123456789abcdef0' does not exist";
+    a_role_is_not_known_yet_for_as_long_as_forge_tries: CLUSTER, "eks", "CreateCluster", 400, "InvalidParameterException",
+        "Role with arn: arn:aws:iam::123456789012:role/forge/small/small-cluster, does not exist";
+    a_name_is_somebody_elses: SMALL, "s3", "CreateBucket", 409, "BucketAlreadyExists",
         "The requested bucket name is not available. The bucket namespace is shared by all users of the system.";
-    assert_snapshot!(small("s3", "CreateBucket", Refusal::new(409, "BucketAlreadyExists", words)));
+    a_bucket_is_in_another_region: SMALL, "s3", "CreateBucket", 400, "IllegalLocationConstraintException",
+        "The us-west-2 location constraint is incompatible for the region specific endpoint this request was sent to.";
+    it_is_not_allowed: SMALL, "ec2", "CreateVpc", 403, "UnauthorizedOperation",
+        "You are not authorized to perform this operation. User: arn:aws:iam::123456789012:user/ml is not authorized to \
+         perform: ec2:CreateVpc because no identity-based policy allows the ec2:CreateVpc action.";
+    nobody_knows_the_caller: SMALL, "sts", "GetCallerIdentity", 403, "InvalidClientTokenId",
+        "The security token included in the request is invalid.";
+    the_credentials_are_past_their_time: SMALL, "ec2", "CreateSubnet", 400, "RequestExpired",
+        "Request has expired.";
+    // What no table knows is told as it is.
+    a_call_is_refused_for_a_reason_of_its_own: SMALL, "ec2", "CreateVpc", 400, "InvalidVpc.Range",
+        "The CIDR '10.0.0.0/12' is invalid.";
 }
 
 #[test]
@@ -149,13 +135,6 @@ fn a_name_is_taken_in_the_account() {
 }
 
 #[test]
-fn a_bucket_is_in_another_region() {
-    let words =
-        "The us-west-2 location constraint is incompatible for the region specific endpoint this request was sent to.";
-    assert_snapshot!(small("s3", "CreateBucket", Refusal::new(400, "IllegalLocationConstraintException", words)));
-}
-
-#[test]
 fn something_still_needs_what_is_to_go() {
     let site = site(SMALL);
     site.up().with_code(0);
@@ -165,30 +144,4 @@ fn something_still_needs_what_is_to_go() {
     assert_snapshot!(told(&site, &destroy, Which::action("ec2", "DeleteVpc"), refusal));
     site.destroy().with_code(0);
     assert_eq!(site.emulator.dump(), []);
-}
-
-#[test]
-fn it_is_not_allowed() {
-    let words = "You are not authorized to perform this operation. User: arn:aws:iam::123456789012:user/ml is not \
-                 authorized to perform: ec2:CreateVpc because no identity-based policy allows the ec2:CreateVpc action.";
-    assert_snapshot!(small("ec2", "CreateVpc", Refusal::new(403, "UnauthorizedOperation", words)));
-}
-
-#[test]
-fn nobody_knows_the_caller() {
-    let words = "The security token included in the request is invalid.";
-    assert_snapshot!(small("sts", "GetCallerIdentity", Refusal::new(403, "InvalidClientTokenId", words)));
-}
-
-#[test]
-fn the_credentials_are_past_their_time() {
-    let words = "Request has expired.";
-    assert_snapshot!(small("ec2", "CreateSubnet", Refusal::new(400, "RequestExpired", words)));
-}
-
-/// What no table knows is told as it is.
-#[test]
-fn a_call_is_refused_for_a_reason_of_its_own() {
-    let words = "The CIDR '10.0.0.0/12' is invalid.";
-    assert_snapshot!(small("ec2", "CreateVpc", Refusal::new(400, "InvalidVpc.Range", words)));
 }
