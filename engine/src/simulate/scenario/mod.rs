@@ -435,6 +435,11 @@ impl Scenario {
         if is_to_be_repeated(&ran) {
             self.tally.count("repeated as told");
             ran = self.run(&Wish::up(resources.clone(), self.draft.moves(), true), Kill::Never).await?;
+            // What the first run found broken may be protected: it is not replaced before that is lifted.
+            if let Ran::Refused(findings) = &ran {
+                resources = self.relent(findings).await?;
+                ran = self.run(&Wish::up(resources.clone(), self.draft.moves(), true), Kill::Never).await?;
+            }
         }
         self.complete(&ran)?;
         let state = self.state.clone();
