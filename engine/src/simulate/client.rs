@@ -8,13 +8,43 @@ use crate::bucket::Bucket;
 use crate::journal::Store;
 use crate::kind::{KindError, Kinds, Observed};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use tokio::sync::watch;
+use tokio::sync::Notify;
+
+/// Something that is so or not, and that can be waited for. Those who wait go on in the order in which they came, so that a
+/// history can be replayed: tokio's `watch` wakes them in a random one.
+#[derive(Debug, Default)]
+struct Flag {
+    set: AtomicBool,
+    changed: Notify,
+}
+
+impl Flag {
+    fn get(&self) -> bool {
+        self.set.load(Ordering::SeqCst)
+    }
+
+    fn set(&self, to: bool) {
+        self.set.store(to, Ordering::SeqCst);
+        self.changed.notify_waiters();
+    }
+
+    async fn until(&self, wanted: bool) {
+        loop {
+            let changed = self.changed.notified();
+            if self.get() == wanted {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
 
 #[derive(Default)]
 struct Life {
-    alive: watch::Sender<bool>,
-    awake: watch::Sender<bool>,
+    dead: Flag,
+    asleep: Flag,
     points: Mutex<Points>,
     /// Requests on their way.
     under_way: Mutex<Vec<Weak<Mutex<Letter>>>>,
@@ -51,7 +81,7 @@ impl fmt::Debug for Client {
 
 impl Client {
     pub(super) fn new(number: u64, cloud: Cloud) -> Self {
-        let life = Life { alive: watch::Sender::new(true), awake: watch::Sender::new(true), ..Life::default() };
+        let life = Life::default();
         Self { number, cloud, life: Arc::new(life) }
     }
 
@@ -92,8 +122,7 @@ impl Client {
     /// Returns once it is to fall asleep. From then on until [`Client::wakes_up`] its work must not be polled. What it has
     /// sent arrives now: the kernel sends what a process has written, whatever becomes of that.
     pub async fn falls_asleep(&self) {
-        // It cannot close: this very sender is alive.
-        let _ = self.life.awake.subscribe().wait_for(|awake| !awake).await;
+        self.life.asleep.until(true).await;
         let letters = std::mem::take(&mut *self.life.under_way.lock().unwrap_or_else(PoisonError::into_inner));
         for letter in letters.iter().filter_map(Weak::upgrade) {
             self.deliver(&letter);
@@ -102,7 +131,7 @@ impl Client {
 
     /// Lets it go on.
     pub fn wakes_up(&self) {
-        self.life.awake.send_replace(true);
+        self.life.asleep.set(false);
     }
 
     /// How many points it has passed by now.
@@ -114,18 +143,17 @@ impl Client {
     /// True until it dies.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        *self.life.alive.borrow()
+        !self.life.dead.get()
     }
 
     /// Kills it.
     pub fn die(&self) {
-        self.life.alive.send_replace(false);
+        self.life.dead.set(true);
     }
 
     /// Returns once it is dead. What it was doing must then not be polled any more.
     pub async fn died(&self) {
-        // It cannot close: this very sender is alive.
-        let _ = self.life.alive.subscribe().wait_for(|alive| !alive).await;
+        self.life.dead.until(true).await;
     }
 
     /// Passes a point at which it may die; false when it does.
@@ -139,7 +167,7 @@ impl Client {
         let sleeps = due(&mut points.sleeps);
         drop(points);
         if sleeps {
-            self.life.awake.send_replace(false);
+            self.life.asleep.set(true);
         }
         if dies {
             self.die();
@@ -162,7 +190,7 @@ impl Client {
 
     /// Returns when it is awake, and never when it is dead.
     pub(super) async fn awake(&self) {
-        let _ = self.life.awake.subscribe().wait_for(|awake| *awake).await;
+        self.life.asleep.until(false).await;
         self.alive().await;
     }
 
